@@ -1,0 +1,5 @@
+//! Connections to nodes.
+
+pub mod bitcoin;
+pub mod evm;
+pub mod solana;
