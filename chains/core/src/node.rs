@@ -126,6 +126,9 @@ pub struct ContextRequest {
     pub tier: FeeTier,
     /// Bitcoin: coins that may be spent. A `Pay` of sweeps spends all of them.
     pub coins: Vec<Coin>,
+    /// Bitcoin: for a replacement, coins of the transaction that is replaced; at least one. They
+    /// need to be unspent in blocks only, because the pool holds the original. Else empty.
+    pub must_spend: Vec<OutPoint>,
     /// Bitcoin: where change goes.
     pub change: Option<KeyedAddress>,
     /// EVM: the lowest nonce that none of our live transactions has; the node answers the larger of
@@ -180,6 +183,15 @@ pub struct BitcoinContext {
     pub height: u32,
     /// Where change goes.
     pub change: KeyedAddress,
+    /// Raw transactions (hex, witness left out) that made the P2WPKH coins. A signature of several
+    /// P2WPKH inputs proves only each input's own amount, so the signer wants to see where the others
+    /// come from (BIP-174 `non_witness_utxo`); Taproot inputs need none (BIP-341).
+    #[serde(default)]
+    pub parents: Vec<String>,
+    /// The fees, in satoshi, of what a replacement evicts from the pool, descendants included; the
+    /// new fee must be higher. Zero when nothing is replaced.
+    #[serde(default)]
+    pub replaced_fee: Amount,
 }
 
 /// The world of a Solana transaction.
