@@ -1,1 +1,12 @@
-//! stub
+#![doc = include_str!("../README.md")]
+
+mod args;
+mod db;
+mod error;
+pub mod test_db;
+mod tx;
+
+pub use args::Arg;
+pub use db::{Db, Engine};
+pub use error::StoreError;
+pub use tx::{FromDb, Tx};

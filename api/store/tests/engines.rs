@@ -1,0 +1,68 @@
+//! Both engines behave alike behind `Db`.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use api_store::test_db::TestDb;
+use api_store::{Engine, StoreError, args};
+
+async fn rows_round_trip(engine: Engine) -> Result<(), StoreError> {
+    let test_db = TestDb::new(engine).await?;
+    let db = &test_db.db;
+    let mut tx = db.begin().await?;
+    let insert = "INSERT INTO tenants (id, name, created_at) VALUES ($1, $2, $3)";
+    assert_eq!(tx.execute(insert, args!["t1", "Ann", 7_i64]).await?, 1);
+    tx.commit().await?;
+
+    let mut tx = db.begin().await?;
+    let twice = tx.execute(insert, args!["t1", "Bob", 8_i64]).await.unwrap_err();
+    assert!(twice.is_unique_violation(), "{twice}");
+    drop(tx);
+
+    let mut tx = db.begin().await?;
+    tx.execute(insert, args!["t2", "Cid", 9_i64]).await?;
+    drop(tx);
+
+    let mut tx = db.read().await?;
+    let all: Vec<(String, i64)> =
+        tx.fetch_all("SELECT name, created_at FROM tenants ORDER BY name", args![]).await?;
+    assert_eq!(all, [("Ann".to_owned(), 7)], "a dropped transaction leaves nothing");
+    assert!(tx.execute(insert, args!["t3", "Dan", 9_i64]).await.is_err(), "a reader cannot write");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sqlite_rows_round_trip() {
+    rows_round_trip(Engine::Sqlite).await.unwrap();
+}
+
+#[tokio::test]
+async fn postgres_rows_round_trip() {
+    rows_round_trip(Engine::Postgres).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_writers_that_read_first_all_commit() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let test_db = TestDb::new(engine).await.unwrap();
+        let mut tx = test_db.db.begin().await.unwrap();
+        tx.execute("INSERT INTO tenants VALUES ('t', 'n', 0)", args![]).await.unwrap();
+        tx.commit().await.unwrap();
+        let writers: Vec<_> =
+            (0..50).map(|_| tokio::spawn(increment(test_db.db.clone()))).collect();
+        for writer in writers {
+            writer.await.unwrap().unwrap();
+        }
+        let mut tx = test_db.db.read().await.unwrap();
+        let (count,): (i64,) =
+            tx.fetch_one("SELECT created_at FROM tenants", args![]).await.unwrap();
+        assert_eq!(count, 50, "{engine:?} lost an update");
+    }
+}
+
+async fn increment(db: api_store::Db) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    let read: Option<(i64,)> =
+        tx.lock_optional("SELECT created_at FROM tenants WHERE id = $1", args!["t"]).await?;
+    let next = read.map_or(0, |(count,)| count + 1);
+    tx.execute("UPDATE tenants SET created_at = $1 WHERE id = $2", args![next, "t"]).await?;
+    tx.commit().await
+}
