@@ -1,0 +1,74 @@
+use chain_core::{Action, Amount, BuildError, ChainFamily, Payment, Slot, TxSummary, UnsignedTx};
+
+use crate::address::{address, nonce_key, token, wallet_key};
+use crate::plan::{Body, Operation, Plan};
+use crate::read::malformed;
+
+/// Reads back what the exact bytes would do.
+///
+/// It is strict: only the messages that [`build`](crate::build) writes are understood, byte for
+/// byte. Another program, instruction, account, signer, nonce authority, memo or message version is
+/// refused, and so is a list of signers that is not the message's own. `fee_max` counts the
+/// signatures, the whole priority fee, and rent for the accounts that it may create
+/// ([`TOKEN_ACCOUNT_RENT`](crate::TOKEN_ACCOUNT_RENT) for a token account, which may turn out to
+/// exist already). The bytes name no network: `chain` is the request's.
+///
+/// # Errors
+/// [`BuildError::Malformed`], or [`BuildError::Id`] for a recipient that is not a wallet.
+pub fn describe(tx: &UnsignedTx) -> Result<TxSummary, BuildError> {
+    let plan = read(tx)?;
+    let chain = &tx.chain;
+    let (action, slot) = match &plan.body {
+        Body::Durable { nonce, operation } => (
+            action(tx, operation)?,
+            Slot::SolanaNonce {
+                account: address(chain, &nonce.account),
+                value: nonce.value.to_string(),
+            },
+        ),
+        Body::CreateNonce { number, .. } => {
+            let account = nonce_key(&plan.fee_payer, *number)
+                .ok_or_else(|| malformed("the fee payer is a program"))?;
+            let account = address(chain, &account);
+            let nonce_account = account.clone();
+            (
+                Action::CreateNonceAccount { number: *number, nonce_account },
+                Slot::SolanaAccount { account },
+            )
+        }
+    };
+    Ok(TxSummary {
+        chain: chain.clone(),
+        action,
+        fee_max: plan.fee_max()?,
+        slots: vec![slot],
+        change: Vec::new(),
+    })
+}
+
+/// The plan of a transaction whose list of signers is the message's own.
+pub(crate) fn read(tx: &UnsignedTx) -> Result<Plan, BuildError> {
+    if tx.chain.family() != ChainFamily::Solana {
+        return Err(BuildError::Unsupported(format!("{} is no Solana network", tx.chain)));
+    }
+    let plan = Plan::read(&tx.bytes)?;
+    let named = tx.signers.iter().map(|signer| &signer.address);
+    if !named.eq(&plan.signers(&tx.chain)) {
+        return Err(malformed("the signers are not those of the message"));
+    }
+    if tx.change.is_empty() { Ok(plan) } else { Err(malformed("there is no change on Solana")) }
+}
+
+fn action(tx: &UnsignedTx, operation: &Operation) -> Result<Action, BuildError> {
+    let chain = &tx.chain;
+    let (to, asset, amount) = match operation {
+        Operation::Anchor(commitment) => {
+            return Ok(Action::Anchor { commitment: commitment.clone(), contract: None });
+        }
+        Operation::Transfer { to, lamports, .. } => (to, chain.native(), *lamports),
+        Operation::TokenTransfer { to, mint, amount, .. } => (to, token(chain, mint)?, *amount),
+    };
+    let to = address(chain, to);
+    wallet_key(chain, &to)?;
+    Ok(Action::Pay { payments: vec![Payment { to, asset, amount: Amount::from(amount) }] })
+}
