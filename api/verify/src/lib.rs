@@ -1,1 +1,16 @@
-//! stub
+#![doc = include_str!("../README.md")]
+
+pub mod anchor;
+pub mod checkpoint;
+pub mod completeness;
+pub mod leaf;
+pub mod merkle;
+pub mod note;
+pub mod policy;
+pub mod receipt;
+pub mod report;
+mod text;
+mod verify;
+
+pub use text::utc;
+pub use verify::{VerifyError, examine, parse};

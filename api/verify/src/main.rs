@@ -1,0 +1,155 @@
+//! `roadstead-verify`: says what a receipt proves.
+
+mod node;
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use api_verify::anchor::TrustedBlocks;
+use api_verify::note::VerifierKey;
+use api_verify::policy::Policy;
+use api_verify::receipt::Receipt;
+use api_verify::report::Report;
+use clap::Parser;
+use serde_json::{Value, json};
+
+use crate::node::NodeUrl;
+
+const REFUSED: u8 = 1;
+const USAGE: u8 = 2;
+const INCOMPLETE: u8 = 3;
+/// No receipt is as large.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Says what a Roadstead receipt proves, by whom and since when, and what it does not.
+///
+/// Works offline; only --node opens a connection. Exit codes: 0 everything asked for is proved; 1 the
+/// receipt is refused, something in it is false; 2 wrong usage, or a file cannot be read; 3 nothing
+/// is false, but not everything asked for could be proved.
+#[derive(Parser)]
+#[command(name = "roadstead-verify", version)]
+struct Arguments {
+    /// The receipt, a JSON file; `-` for standard input.
+    receipt: PathBuf,
+    /// Whom to trust, and how many anchors are wanted (C2SP tlog-policy, with `anchor` lines).
+    #[arg(long)]
+    policy: Option<PathBuf>,
+    /// A log or witness to trust, as a C2SP verifier key; may be repeated.
+    #[arg(long = "key")]
+    keys: Vec<VerifierKey>,
+    /// Blocks known to be on their chains: lines of `<CAIP-2 id> <block hash or Bitcoin header>`.
+    #[arg(long)]
+    headers: Option<PathBuf>,
+    /// A node to ask about anchors: evm=URL, bitcoin=URL or solana=URL; may be repeated.
+    #[arg(long = "node")]
+    nodes: Vec<NodeUrl>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let (code, answer, lines) = match run(&arguments) {
+        Ok(done) => done,
+        Err(problem) => (USAGE, json!({ "verdict": "error", "problem": problem }), vec![problem]),
+    };
+    let mut out = io::stdout().lock();
+    let written = if arguments.json {
+        writeln!(out, "{answer}")
+    } else {
+        lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+    };
+    if written.is_err() { ExitCode::from(USAGE) } else { ExitCode::from(code) }
+}
+
+type Answer = (u8, Value, Vec<String>);
+
+fn run(arguments: &Arguments) -> Result<Answer, String> {
+    let mut policy = match &arguments.policy {
+        Some(file) => {
+            read(file)?.parse().map_err(|error| format!("{}: {error}", file.display()))?
+        }
+        None => Policy::default(),
+    };
+    policy.add_keys(arguments.keys.clone());
+    let trusted = match &arguments.headers {
+        Some(file) => TrustedBlocks::parse(&read(file)?)
+            .map_err(|line| format!("{}: line {line} is no block", file.display()))?,
+        None => TrustedBlocks::default(),
+    };
+    let receipt = read(&arguments.receipt)?;
+    let examined = api_verify::parse(&receipt)
+        .and_then(|receipt| Ok((api_verify::examine(&receipt, &policy, &trusted)?, receipt)));
+    Ok(match examined {
+        Err(error) => refused(error.code(), &error.to_string()),
+        Ok((mut report, receipt)) => match ask_nodes(&arguments.nodes, &receipt, &mut report) {
+            Err(denial) => refused("node", &denial),
+            Ok(failures) => judged(&report, &policy, failures),
+        },
+    })
+}
+
+/// Asks the nodes; answers what could not be asked.
+///
+/// The error is a node's denial: the block or transaction is not on its chain.
+fn ask_nodes(
+    nodes: &[NodeUrl],
+    receipt: &Receipt,
+    report: &mut Report,
+) -> Result<Vec<String>, String> {
+    let mut failures = Vec::new();
+    for (anchor, found) in receipt.anchors.iter().zip(&mut report.anchors) {
+        for node in nodes.iter().filter(|node| node.serves(&anchor.evidence)) {
+            match node.confirm(&anchor.evidence, found) {
+                Ok(()) => {}
+                Err(node::NodeAnswer::Denied(denial)) => {
+                    return Err(format!("{}: {denial}", found.chain));
+                }
+                Err(node::NodeAnswer::Failed(failure)) => {
+                    failures.push(format!("an answer of the node of {}: {failure}", found.chain));
+                }
+            }
+        }
+    }
+    Ok(failures)
+}
+
+fn refused(code: &str, message: &str) -> Answer {
+    let answer = json!({ "verdict": "refused", "code": code, "problem": message });
+    (REFUSED, answer, vec![format!("REFUSED ({code}): {message}")])
+}
+
+fn judged(report: &Report, policy: &Policy, failures: Vec<String>) -> Answer {
+    let mut missing = report.shortfalls(policy);
+    missing.extend(failures);
+    let accepted = missing.is_empty();
+    let verdict = if accepted { "accepted" } else { "incomplete" };
+    let since = report.since().map(api_verify::utc);
+    let answer = json!({
+        "verdict": verdict, "missing": missing, "since": since, "report": report,
+    });
+    let mut lines = report.lines();
+    lines.extend(missing.iter().map(|what| format!("not proved: {what}")));
+    lines.push(if accepted {
+        "ACCEPTED: everything that was asked for is proved".to_owned()
+    } else {
+        "INCOMPLETE: nothing is false, but not everything that was asked for is proved".to_owned()
+    });
+    (if accepted { 0 } else { INCOMPLETE }, answer, lines)
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let mut content = String::new();
+    let read = if file == Path::new("-") {
+        io::stdin().lock().take(FILE_BYTES_MAX).read_to_string(&mut content)
+    } else {
+        std::fs::File::open(file)
+            .and_then(|open| open.take(FILE_BYTES_MAX).read_to_string(&mut content))
+    };
+    match read {
+        Ok(_) => Ok(content),
+        Err(error) => Err(format!("{}: {error}", file.display())),
+    }
+}
