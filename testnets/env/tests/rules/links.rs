@@ -5,15 +5,15 @@ use std::process::Command;
 
 use serde_json::Value;
 
-pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// A crate of the workspace.
 #[derive(Clone, Debug)]
-pub struct Crate {
-    pub name: String,
-    pub manifest: PathBuf,
+pub(crate) struct Crate {
+    pub(crate) name: String,
+    pub(crate) manifest: PathBuf,
     /// The names under `[dependencies]`; not those of tests or build scripts.
-    pub dependencies: Vec<String>,
+    pub(crate) dependencies: Vec<String>,
 }
 
 fn cargo(arguments: &[&str]) -> String {
@@ -25,7 +25,7 @@ fn cargo(arguments: &[&str]) -> String {
 }
 
 /// The members of the workspace.
-pub fn workspace() -> Vec<Crate> {
+pub(crate) fn workspace() -> Vec<Crate> {
     let text = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
     let metadata: Value = serde_json::from_str(&text).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
@@ -43,7 +43,7 @@ fn read(package: &Value) -> Crate {
 }
 
 /// The names of all crates that end up in `name`, itself among them.
-pub fn linked(name: &str) -> Vec<String> {
+pub(crate) fn linked(name: &str) -> Vec<String> {
     let tree = cargo(&["tree", "-p", name, "-e", "normal", "--prefix", "none", "-f", "{p}"]);
     let mut names: Vec<String> =
         tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
@@ -54,12 +54,12 @@ pub fn linked(name: &str) -> Vec<String> {
 }
 
 /// Those of `forbidden` that are among `names`.
-pub fn offences(names: &[String], forbidden: &[&str]) -> Vec<String> {
+pub(crate) fn offences(names: &[String], forbidden: &[&str]) -> Vec<String> {
     names.iter().filter(|name| forbidden.contains(&name.as_str())).cloned().collect()
 }
 
 /// Dependencies between our crates that `directions` does not list, and crates that it forgot.
-pub fn undeclared(crates: &[Crate], directions: &[(&str, &[&str])]) -> Vec<String> {
+pub(crate) fn undeclared(crates: &[Crate], directions: &[(&str, &[&str])]) -> Vec<String> {
     let is_ours = |name: &str| name == "testnets" || directions.iter().any(|(own, _)| *own == name);
     let mut wrong = Vec::new();
     for member in crates {

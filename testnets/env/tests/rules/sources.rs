@@ -7,14 +7,14 @@ use crate::links::WORKSPACE;
 
 /// A Rust file: its path from the root, and its text without comments and without its tests.
 #[derive(Clone, Debug)]
-pub struct SourceFile {
-    pub path: String,
-    pub code: String,
+pub(crate) struct SourceFile {
+    pub(crate) path: String,
+    pub(crate) code: String,
 }
 
 /// Something that has its places.
 #[derive(Clone, Copy, Debug)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// SQL: the store, and files or folders called `repo` or, in the ledger, `engine`.
     Sql,
     /// The web framework: `api/server/src/http`.
@@ -25,7 +25,7 @@ pub enum Rule {
 
 impl Rule {
     /// True where the thing belongs.
-    pub fn allows(self, path: &str) -> bool {
+    pub(crate) fn allows(self, path: &str) -> bool {
         let has_part = |name: &str| {
             path.split('/').any(|part| part == name || part.strip_suffix(".rs") == Some(name))
         };
@@ -45,7 +45,7 @@ impl Rule {
     }
 
     /// True for code that uses the thing.
-    pub fn uses(self, code: &str) -> bool {
+    pub(crate) fn uses(self, code: &str) -> bool {
         match self {
             // To pass an error on is not to write SQL.
             Self::Sql => code.replace("sqlx::Error", "").contains("sqlx") || has_sql(code),
@@ -68,13 +68,13 @@ fn has_sql(code: &str) -> bool {
 }
 
 /// The files that break `rule`.
-pub fn breaches(rule: Rule, files: &[SourceFile]) -> Vec<String> {
+pub(crate) fn breaches(rule: Rule, files: &[SourceFile]) -> Vec<String> {
     let broken = files.iter().filter(|file| !rule.allows(&file.path) && rule.uses(&file.code));
     broken.map(|file| format!("{rule:?} in {}", file.path)).collect()
 }
 
 /// Every Rust file of the product: `testnets` is the tests' own, and so is each `tests` folder.
-pub fn rust_files() -> Vec<SourceFile> {
+pub(crate) fn rust_files() -> Vec<SourceFile> {
     let root = Path::new(WORKSPACE).canonicalize().unwrap();
     let mut files = Vec::new();
     for folder in ["chains", "custody", "signer", "api"] {
