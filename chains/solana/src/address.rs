@@ -4,6 +4,9 @@ use solana_pubkey::Pubkey;
 use solana_sdk_ids as ids;
 use spl_associated_token_account_interface::address::get_associated_token_address;
 
+/// How much of a refused text is repeated; an address has at most 44 characters.
+const CHARS_MAX: usize = 64;
+
 /// Accounts that everybody knows and nobody holds the key of, though some lie on the curve.
 const NOT_A_WALLET: [Pubkey; 25] = [
     ids::system_program::ID,
@@ -153,5 +156,6 @@ fn parse(chain: &ChainId, text: &str) -> Result<Pubkey, IdError> {
 }
 
 fn refused(chain: &ChainId, text: &str, reason: &str) -> IdError {
-    IdError::Address { text: text.to_owned(), chain: chain.clone(), reason: reason.to_owned() }
+    let text = text.chars().take(CHARS_MAX).collect();
+    IdError::Address { text, chain: chain.clone(), reason: reason.to_owned() }
 }

@@ -4,7 +4,7 @@ use chain_core::{
 use ed25519_dalek::VerifyingKey;
 
 use crate::address::wallet_key;
-use crate::describe::read;
+use crate::describe::describe;
 use crate::read::malformed;
 
 /// What is to be signed: the whole message, once for each signer, by Ed25519.
@@ -12,7 +12,7 @@ use crate::read::malformed;
 /// # Errors
 /// As [`describe`](crate::describe): nothing is offered for signing that is not understood.
 pub fn payloads(tx: &UnsignedTx) -> Result<Vec<SigningPayload>, BuildError> {
-    read(tx)?;
+    describe(tx)?;
     let payload = |signer: &chain_core::KeyedAddress| SigningPayload {
         key: signer.key,
         algorithm: Algorithm::Ed25519,
@@ -28,7 +28,7 @@ pub fn payloads(tx: &UnsignedTx) -> Result<Vec<SigningPayload>, BuildError> {
 /// [`BuildError::BadSignature`] with the place of a signature that is missing, of another key, or
 /// does not verify strictly (no weak key, canonical encodings).
 pub fn assemble(tx: &UnsignedTx, signatures: &[Signature]) -> Result<SignedTx, BuildError> {
-    read(tx)?;
+    describe(tx)?;
     if signatures.len() != tx.signers.len() {
         return Err(BuildError::BadSignature(signatures.len().min(tx.signers.len())));
     }

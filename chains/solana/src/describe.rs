@@ -1,8 +1,12 @@
-use chain_core::{Action, Amount, BuildError, ChainFamily, Payment, Slot, TxSummary, UnsignedTx};
+use chain_core::{
+    Action, Address, Amount, BuildError, ChainFamily, ChainId, Payment, Slot, TxSummary, UnsignedTx,
+};
 
 use crate::address::{address, nonce_key, token, wallet_key};
 use crate::plan::{Body, Operation, Plan};
 use crate::read::malformed;
+
+const SIGNATURE_BYTES: usize = 64;
 
 /// Reads back what the exact bytes would do.
 ///
@@ -16,11 +20,13 @@ use crate::read::malformed;
 /// # Errors
 /// [`BuildError::Malformed`], or [`BuildError::Id`] for a recipient that is not a wallet.
 pub fn describe(tx: &UnsignedTx) -> Result<TxSummary, BuildError> {
-    let plan = read(tx)?;
-    let chain = &tx.chain;
+    summary(&tx.chain, &read(tx)?)
+}
+
+fn summary(chain: &ChainId, plan: &Plan) -> Result<TxSummary, BuildError> {
     let (action, slot) = match &plan.body {
         Body::Durable { nonce, operation } => (
-            action(tx, operation)?,
+            action(chain, operation)?,
             Slot::SolanaNonce {
                 account: address(chain, &nonce.account),
                 value: nonce.value.to_string(),
@@ -47,7 +53,7 @@ pub fn describe(tx: &UnsignedTx) -> Result<TxSummary, BuildError> {
 }
 
 /// The plan of a transaction whose list of signers is the message's own.
-pub(crate) fn read(tx: &UnsignedTx) -> Result<Plan, BuildError> {
+fn read(tx: &UnsignedTx) -> Result<Plan, BuildError> {
     if tx.chain.family() != ChainFamily::Solana {
         return Err(BuildError::Unsupported(format!("{} is no Solana network", tx.chain)));
     }
@@ -59,8 +65,7 @@ pub(crate) fn read(tx: &UnsignedTx) -> Result<Plan, BuildError> {
     if tx.change.is_empty() { Ok(plan) } else { Err(malformed("there is no change on Solana")) }
 }
 
-fn action(tx: &UnsignedTx, operation: &Operation) -> Result<Action, BuildError> {
-    let chain = &tx.chain;
+fn action(chain: &ChainId, operation: &Operation) -> Result<Action, BuildError> {
     let (to, asset, amount) = match operation {
         Operation::Anchor(commitment) => {
             return Ok(Action::Anchor { commitment: commitment.clone(), contract: None });
@@ -71,4 +76,31 @@ fn action(tx: &UnsignedTx, operation: &Operation) -> Result<Action, BuildError> 
     let to = address(chain, to);
     wallet_key(chain, &to)?;
     Ok(Action::Pay { payments: vec![Payment { to, asset, amount: Amount::from(amount) }] })
+}
+
+/// A transaction of ours as it lies on the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentTx {
+    /// What it does, if it succeeded.
+    pub summary: TxSummary,
+    /// Who signed it, the fee payer first.
+    pub signers: Vec<Address>,
+}
+
+/// Reads a serialised transaction, signatures included, of the kinds that are built here. The
+/// signatures are not verified.
+///
+/// # Errors
+/// As [`describe`]: for every other transaction.
+pub fn read_sent(chain: &ChainId, bytes: &[u8]) -> Result<SentTx, BuildError> {
+    let (count, rest) = bytes.split_first().ok_or_else(|| malformed("no bytes"))?;
+    let message = usize::from(*count).checked_mul(SIGNATURE_BYTES);
+    let message = message.and_then(|start| rest.get(start..));
+    let plan = Plan::read(message.ok_or_else(|| malformed("cut in its signatures"))?)?;
+    let signers = plan.signers(chain);
+    if signers.len() == usize::from(*count) {
+        Ok(SentTx { summary: summary(chain, &plan)?, signers })
+    } else {
+        Err(malformed("another number of signatures"))
+    }
 }

@@ -18,7 +18,7 @@ pub use address::{address_of_public_key, check_address, nonce_address, token_acc
 pub use anchor::anchor_memo;
 pub use assemble::{assemble, payloads};
 pub use build::{build, compute_unit_limit, sweepable};
-pub use describe::describe;
+pub use describe::{SentTx, describe, read_sent};
 pub use fee::{
     LAMPORTS_PER_SIGNATURE, NONCE_ACCOUNT_BYTES, NONCE_ACCOUNT_RENT, SYSTEM_ACCOUNT_RENT,
     TOKEN_ACCOUNT_BYTES, TOKEN_ACCOUNT_RENT,
