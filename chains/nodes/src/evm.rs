@@ -1,1 +1,0 @@
-//! Connection to a evm node.
