@@ -1,1 +1,33 @@
-//! stub
+#![doc = include_str!("../README.md")]
+#![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
+mod account;
+mod balance;
+mod book;
+mod bytes;
+mod check;
+mod error;
+mod group_commit;
+mod ids;
+mod ledger;
+mod posting;
+mod refusal;
+mod repo;
+mod statement;
+mod transfer;
+
+pub use account::{Account, Floor, NewAccount, Side};
+pub use balance::{Balance, Net, Totals};
+pub use check::{CheckReport, Difference};
+pub use error::{LedgerError, PostError};
+pub use group_commit::GroupCommit;
+pub use ids::{AccountId, TenantId, TransferId};
+pub use ledger::{Clock, Ledger};
+pub use refusal::Refusal;
+pub use statement::{AccountTotals, AsOf, Line, Statement, StatementPage};
+pub use transfer::{Action, Kind, Leg, Outcome, Posted, StoredLeg, StoredTransfer, Transfer};
+
+/// The most transfers in one call.
+pub const TRANSFERS_MAX: usize = 8190;
+/// The most legs of one transfer.
+pub const LEGS_MAX: usize = 100;

@@ -1,0 +1,316 @@
+//! The rules, without a database: what a request does to the accounts that were loaded for it.
+
+mod plan;
+mod row;
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use crate::account::{CLOSED, FROZEN, HISTORY};
+use crate::balance::{Balance, Totals};
+use crate::transfer::{Kind, Transfer};
+use crate::{AccountId, Refusal, Side, TenantId, TransferId};
+
+pub(crate) use plan::Plan;
+pub(crate) use row::Row;
+
+/// Microseconds of a day.
+pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
+
+/// The days since 1970 on which `micros` falls.
+pub(crate) const fn day_of(micros: i64) -> i64 {
+    micros.div_euclid(DAY_MICROS)
+}
+
+/// An account that is locked for this posting.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountState {
+    pub(crate) id: AccountId,
+    pub(crate) book: i64,
+    pub(crate) tenant: TenantId,
+    pub(crate) asset: String,
+    pub(crate) side: Side,
+    pub(crate) flags: i64,
+    pub(crate) floor: Option<i128>,
+    pub(crate) totals: Totals,
+    pub(crate) changed_at: i64,
+    pub(crate) changed: bool,
+}
+
+impl AccountState {
+    const fn has(&self, flag: i64) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Refuses new movements of a closed or frozen account.
+    const fn accepts_new(&self) -> Result<(), Refusal> {
+        if self.has(CLOSED) {
+            return Err(Refusal::AccountClosed);
+        }
+        if self.has(FROZEN) {
+            return Err(Refusal::AccountFrozen);
+        }
+        Ok(())
+    }
+
+    const fn covers_its_floor(&self) -> bool {
+        Balance { side: self.side, totals: self.totals }.holds(self.floor)
+    }
+
+    fn history(&self) -> Option<(u128, u128)> {
+        self.has(HISTORY).then_some((self.totals.debits_posted, self.totals.credits_posted))
+    }
+}
+
+type Key = (TenantId, TransferId);
+
+/// Where the rows of a transfer are.
+#[derive(Clone, Debug)]
+enum Place {
+    /// In the database before: rows of `Book::loaded`.
+    Loaded(Range<usize>),
+    /// Made by this posting: rows of `Book::rows`.
+    New(Range<usize>),
+}
+
+/// Where an accepted transfer is: in the books before, or at this position of the new rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    Before {
+        seq: i64,
+        recorded_at: i64,
+    },
+    Now {
+        position: usize,
+    },
+    /// A repetition within the same posting.
+    Again {
+        position: usize,
+    },
+}
+
+/// Everything that one posting knows and changes.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    now: i64,
+    accounts: HashMap<AccountId, AccountState>,
+    loaded: Vec<Row>,
+    known: HashMap<Key, Place>,
+    ended: HashMap<Key, Kind>,
+    rows: Vec<Row>,
+    undo: Vec<Undo>,
+}
+
+#[derive(Debug)]
+enum Undo {
+    Totals(AccountId, Totals),
+    Known(Key),
+    Ended(Key),
+}
+
+impl Book {
+    /// At the time `now`, in microseconds.
+    pub(crate) fn new(now: i64) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    /// Adds the locked accounts; time does not run backwards along any of them.
+    pub(crate) fn add_accounts(&mut self, accounts: Vec<AccountState>) {
+        for account in accounts {
+            self.now = self.now.max(account.changed_at);
+            self.accounts.insert(account.id, account);
+        }
+    }
+
+    /// Adds stored transfers: rows ordered by `seq`, so that the legs of one are together.
+    pub(crate) fn add_stored(&mut self, rows: Vec<Row>) {
+        for row in rows {
+            let key = (row.tenant, row.id);
+            let end = self.loaded.len();
+            match self.known.get_mut(&key) {
+                Some(Place::Loaded(range)) if range.end == end && row.leg > 0 => range.end += 1,
+                Some(_) => continue,
+                None => {
+                    self.known.insert(key, Place::Loaded(end..end.saturating_add(1)));
+                }
+            }
+            self.loaded.push(row);
+        }
+    }
+
+    /// Adds how transfers ended, or that they were reversed.
+    pub(crate) fn add_ended(&mut self, ended: Vec<(TenantId, TransferId, Kind)>) {
+        self.ended.extend(ended.into_iter().map(|(tenant, id, kind)| ((tenant, id), kind)));
+    }
+
+    /// The accounts of the stored transfers.
+    pub(crate) fn stored_accounts(&self) -> HashSet<AccountId> {
+        self.loaded.iter().flat_map(|row| [row.debit, row.credit]).collect()
+    }
+
+    /// The time of this posting, in microseconds.
+    pub(crate) const fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// The rows to write.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The accounts to write.
+    pub(crate) fn changed_accounts(&self) -> impl Iterator<Item = &AccountState> {
+        self.accounts.values().filter(|account| account.changed)
+    }
+
+    /// Applies all of `group` or nothing. Each transfer gets its result; those that would have been
+    /// accepted without the others are told which one was refused.
+    pub(crate) fn apply_group(&mut self, group: &[Transfer]) -> Vec<Result<Applied, Refusal>> {
+        let mark = (self.rows.len(), self.undo.len());
+        let mut results = Vec::with_capacity(group.len());
+        for transfer in group {
+            let result = self.apply(transfer);
+            let refused = result.is_err();
+            results.push(result);
+            if refused {
+                break;
+            }
+        }
+        if results.last().is_some_and(Result::is_err) {
+            self.undo_to(mark);
+            let at = results.len().saturating_sub(1);
+            refuse_others(group, at, &mut results);
+        } else {
+            self.undo.clear();
+        }
+        results
+    }
+
+    fn apply(&mut self, transfer: &Transfer) -> Result<Applied, Refusal> {
+        let key = (transfer.tenant, transfer.id);
+        if let Some(place) = self.known.get(&key) {
+            let applied = self.applied_before(place);
+            return if plan::same_body(transfer, self.rows_at(place), self.target_rows(transfer)) {
+                Ok(applied)
+            } else {
+                Err(Refusal::IdConflict)
+            };
+        }
+        let plan = self.plan(transfer)?;
+        let mark = (self.rows.len(), self.undo.len());
+        self.execute(transfer, &plan).inspect_err(|_| self.undo_to(mark))?;
+        self.undo.push(Undo::Known(key));
+        self.known.insert(key, Place::New(mark.0..self.rows.len()));
+        Ok(Applied::Now { position: mark.0 })
+    }
+
+    fn applied_before(&self, place: &Place) -> Applied {
+        match place {
+            Place::New(range) => Applied::Again { position: range.start },
+            Place::Loaded(range) => {
+                let row = self.loaded.get(range.start);
+                let (seq, recorded_at) = row.map_or((0, 0), |row| (row.seq, row.recorded_at));
+                Applied::Before { seq, recorded_at }
+            }
+        }
+    }
+
+    fn rows_at(&self, place: &Place) -> &[Row] {
+        let rows = match place {
+            Place::Loaded(range) => self.loaded.get(range.clone()),
+            Place::New(range) => self.rows.get(range.clone()),
+        };
+        rows.unwrap_or_default()
+    }
+
+    fn target_rows(&self, transfer: &Transfer) -> &[Row] {
+        let place = transfer.target().and_then(|id| self.known.get(&(transfer.tenant, id)));
+        place.map(|place| self.rows_at(place)).unwrap_or_default()
+    }
+
+    fn execute(&mut self, transfer: &Transfer, plan: &Plan) -> Result<(), Refusal> {
+        for (number, leg) in (0_i64..).zip(&plan.legs) {
+            let book = self.move_leg(transfer, plan.kind, leg)?;
+            let row = Row::new(self, transfer, plan, leg, number, book);
+            self.rows.push(row);
+        }
+        if let Some(target) = transfer.target() {
+            self.undo.push(Undo::Ended((transfer.tenant, target)));
+            self.ended.insert((transfer.tenant, target), plan.kind);
+        }
+        Ok(())
+    }
+
+    /// Changes the two accounts of a leg; returns the number of their book.
+    fn move_leg(
+        &mut self,
+        transfer: &Transfer,
+        kind: Kind,
+        leg: &plan::PlannedLeg,
+    ) -> Result<i64, Refusal> {
+        let debit = self.account(transfer.tenant, leg.debit)?;
+        let credit = self.account(transfer.tenant, leg.credit)?;
+        if debit.asset != credit.asset {
+            return Err(Refusal::AssetMismatch);
+        }
+        let is_new = matches!(kind, Kind::Transfer | Kind::Pending | Kind::Reversal);
+        if is_new {
+            debit.accepts_new()?;
+            credit.accepts_new()?;
+        }
+        let book = debit.book;
+        self.change(leg.debit, kind, leg, Side::Debit, is_new)?;
+        self.change(leg.credit, kind, leg, Side::Credit, is_new)?;
+        Ok(book)
+    }
+
+    fn account(&self, tenant: TenantId, id: AccountId) -> Result<&AccountState, Refusal> {
+        let account = self.accounts.get(&id).filter(|account| account.tenant == tenant);
+        account.ok_or(Refusal::UnknownAccount)
+    }
+
+    fn change(
+        &mut self,
+        id: AccountId,
+        kind: Kind,
+        leg: &plan::PlannedLeg,
+        entry: Side,
+        is_new: bool,
+    ) -> Result<(), Refusal> {
+        let now = self.now;
+        let account = self.accounts.get_mut(&id).ok_or(Refusal::UnknownAccount)?;
+        self.undo.push(Undo::Totals(id, account.totals));
+        account.totals = plan::moved(&account.totals, kind, leg, entry)?;
+        account.changed = true;
+        account.changed_at = now;
+        if is_new && entry != account.side && !account.covers_its_floor() {
+            return Err(Refusal::InsufficientFunds);
+        }
+        Ok(())
+    }
+
+    fn undo_to(&mut self, (rows, undo): (usize, usize)) {
+        self.rows.truncate(rows);
+        while self.undo.len() > undo {
+            match self.undo.pop() {
+                Some(Undo::Totals(id, totals)) => {
+                    if let Some(account) = self.accounts.get_mut(&id) {
+                        account.totals = totals;
+                    }
+                }
+                Some(Undo::Known(key)) => drop(self.known.remove(&key)),
+                Some(Undo::Ended(key)) => drop(self.ended.remove(&key)),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Tells all but the refused transfer which one was refused.
+fn refuse_others(group: &[Transfer], at: usize, results: &mut Vec<Result<Applied, Refusal>>) {
+    let Some(refused) = group.get(at) else { return };
+    for result in results.iter_mut().take(at) {
+        *result = Err(Refusal::GroupRefused(refused.id));
+    }
+    results.resize_with(group.len(), || Err(Refusal::GroupRefused(refused.id)));
+}

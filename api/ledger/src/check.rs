@@ -1,0 +1,354 @@
+//! A second opinion: recomputes every balance from the transfers, and shares no rule with the code
+//! that posts.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use api_store::Tx;
+
+use crate::repo::{self, RawBalance, RawTransfer};
+use crate::{LedgerError, bytes};
+
+const PAGE: u32 = 5000;
+
+/// What the check found.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CheckReport {
+    /// How many accounts were read.
+    pub accounts: u64,
+    /// How many legs were read.
+    pub legs: u64,
+    /// How many pending transfers are open.
+    pub open: u64,
+    /// The first thing that is not as it must be; `None` when all is well.
+    pub difference: Option<Difference>,
+}
+
+impl CheckReport {
+    /// True when nothing was found.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.difference.is_none()
+    }
+}
+
+/// Something that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Where: an account or the `seq` of a leg.
+    pub place: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.place, self.what)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct Sums {
+    posted: [u128; 2],
+    pending: [u128; 2],
+}
+
+#[derive(Debug)]
+struct AccountFold {
+    stored: RawBalance,
+    sums: Sums,
+    last_recorded: i64,
+}
+
+type Reserved = Vec<(i64, i64, u128)>;
+
+#[derive(Default)]
+struct Fold {
+    accounts: HashMap<i64, AccountFold>,
+    open: HashMap<(i64, Vec<u8>), Reserved>,
+    ending: Option<((i64, Vec<u8>), usize)>,
+    legs: u64,
+    last: Option<(i64, Vec<u8>, i64)>,
+}
+
+enum Stop {
+    Found(Difference),
+    Failed(LedgerError),
+}
+
+impl<E: Into<LedgerError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+fn found<T>(place: impl fmt::Display, what: impl fmt::Display) -> Result<T, Stop> {
+    Err(Stop::Found(Difference { place: place.to_string(), what: what.to_string() }))
+}
+
+pub(crate) async fn check(tx: &mut Tx) -> Result<CheckReport, LedgerError> {
+    let mut fold = Fold::default();
+    let outcome = run(tx, &mut fold).await;
+    let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let difference = match outcome {
+        Ok(()) => None,
+        Err(Stop::Found(difference)) => Some(difference),
+        Err(Stop::Failed(error)) => return Err(error),
+    };
+    let (accounts, open) = (count(fold.accounts.len()), count(fold.open.len()));
+    Ok(CheckReport { accounts, legs: fold.legs, open, difference })
+}
+
+async fn run(tx: &mut Tx, fold: &mut Fold) -> Result<(), Stop> {
+    let mut account = 0;
+    loop {
+        let page = repo::balances_page(tx, account, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        account = last.0;
+        for stored in page {
+            let empty = AccountFold { stored, sums: Sums::default(), last_recorded: i64::MIN };
+            fold.accounts.insert(empty.stored.0, empty);
+        }
+    }
+    let mut seq = 0;
+    loop {
+        let page = repo::transfers_page(tx, seq, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        seq = last.0;
+        for leg in page {
+            fold.leg(tx, &leg).await?;
+        }
+    }
+    fold.end_target(None)?;
+    fold.balances()?;
+    fold.holds(tx).await
+}
+
+impl Fold {
+    async fn leg(&mut self, tx: &mut Tx, leg: &RawTransfer) -> Result<(), Stop> {
+        self.legs = self.legs.saturating_add(1);
+        let (seq, book, id, number, kind, debit, credit) =
+            (leg.0, leg.1, &leg.2, leg.3, leg.4, leg.5, leg.6);
+        let expected = match &self.last {
+            Some((last_book, last_id, last)) if *last_book == book && last_id == id => {
+                last.saturating_add(1)
+            }
+            _ => 0,
+        };
+        if number != expected {
+            return found(seq, format!("leg {number} where leg {expected} was expected"));
+        }
+        self.last = Some((book, id.clone(), number));
+        self.same_asset(seq, book, debit, credit)?;
+        let amount = bytes::decode(&leg.7)?;
+        let target = leg.9.as_ref().map(|target| (book, target.clone()));
+        if number == 0 {
+            self.end_target(target.as_ref().filter(|_| matches!(kind, 3..=5)))?;
+        }
+        match (kind, target) {
+            (1, None) => self.post(seq, debit, credit, amount)?,
+            (2, None) => {
+                self.reserve(seq, debit, credit, amount)?;
+                let legs = self.open.entry((book, id.clone())).or_default();
+                legs.push((debit, credit, amount));
+            }
+            (3..=5, Some(target)) => {
+                let reserved = self.reserved(seq, &target, number, debit, credit)?;
+                self.release(seq, debit, credit, reserved)?;
+                match kind {
+                    3 if amount <= reserved => self.post(seq, debit, credit, amount)?,
+                    4 | 5 if amount == reserved => {}
+                    _ => return found(seq, "its amount is not what was reserved"),
+                }
+            }
+            (6, Some((_, target))) => {
+                reverses(tx, leg, &target, amount).await?;
+                self.post(seq, debit, credit, amount)?;
+            }
+            _ => return found(seq, "its kind and its target do not fit"),
+        }
+        self.after(seq, debit, leg.10, leg.11.as_deref(), leg.12.as_deref())?;
+        self.after(seq, credit, leg.10, leg.13.as_deref(), leg.14.as_deref())
+    }
+
+    fn account(&mut self, seq: i64, number: i64) -> Result<&mut AccountFold, Stop> {
+        match self.accounts.get_mut(&number) {
+            Some(account) => Ok(account),
+            None => found(seq, format!("account {number} does not exist")),
+        }
+    }
+
+    fn same_asset(&mut self, seq: i64, book: i64, debit: i64, credit: i64) -> Result<(), Stop> {
+        let one = self.account(seq, debit)?;
+        let (debit_book, asset) = (one.stored.1, one.stored.2.clone());
+        let other = self.account(seq, credit)?;
+        if other.stored.2 != asset {
+            return found(seq, "its accounts count different assets");
+        }
+        if debit_book != book || other.stored.1 != book {
+            return found(seq, "an account is in another book");
+        }
+        Ok(())
+    }
+
+    fn post(&mut self, seq: i64, debit: i64, credit: i64, amount: u128) -> Result<(), Stop> {
+        for (number, side) in [(debit, 0), (credit, 1)] {
+            let total = &mut self.account(seq, number)?.sums.posted[side];
+            let Some(sum) = total.checked_add(amount) else { return found(seq, "overflow") };
+            *total = sum;
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, seq: i64, debit: i64, credit: i64, amount: u128) -> Result<(), Stop> {
+        for (number, side) in [(debit, 0), (credit, 1)] {
+            let total = &mut self.account(seq, number)?.sums.pending[side];
+            let Some(sum) = total.checked_add(amount) else { return found(seq, "overflow") };
+            *total = sum;
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, seq: i64, debit: i64, credit: i64, amount: u128) -> Result<(), Stop> {
+        for (number, side) in [(debit, 0), (credit, 1)] {
+            let total = &mut self.account(seq, number)?.sums.pending[side];
+            let Some(rest) = total.checked_sub(amount) else {
+                return found(seq, "it releases more than is reserved");
+            };
+            *total = rest;
+        }
+        Ok(())
+    }
+
+    /// What the pending transfer `target` reserved with this leg.
+    fn reserved(
+        &mut self,
+        seq: i64,
+        target: &(i64, Vec<u8>),
+        number: i64,
+        debit: i64,
+        credit: i64,
+    ) -> Result<u128, Stop> {
+        let Some(legs) = self.open.get(target) else {
+            return found(seq, "it ends a pending transfer that is not open");
+        };
+        let leg = usize::try_from(number).ok().and_then(|number| legs.get(number));
+        let Some(&(from, to, reserved)) = leg else {
+            return found(seq, "it has more legs than the pending transfer");
+        };
+        if (from, to) != (debit, credit) {
+            return found(seq, "its accounts are not those of the pending transfer");
+        }
+        if let Some((ending, legs)) = &mut self.ending
+            && ending == target
+        {
+            *legs = legs.saturating_add(1);
+        }
+        Ok(reserved)
+    }
+
+    /// The pending transfer whose legs were being ended must have been ended with all of them.
+    fn end_target(&mut self, next: Option<&(i64, Vec<u8>)>) -> Result<(), Stop> {
+        if let Some((target, ended)) = self.ending.take() {
+            let reserved = self.open.remove(&target).map_or(0, |legs| legs.len());
+            if ended != reserved {
+                let id = repo::transfer_id(&target.1)?;
+                return found(id, format!("{ended} of its {reserved} legs were ended"));
+            }
+        }
+        self.ending = next.map(|target| (target.clone(), 0));
+        Ok(())
+    }
+
+    /// The totals stored with the leg, and the order of times.
+    fn after(
+        &mut self,
+        seq: i64,
+        number: i64,
+        recorded_at: i64,
+        debits: Option<&[u8]>,
+        credits: Option<&[u8]>,
+    ) -> Result<(), Stop> {
+        let account = self.account(seq, number)?;
+        if recorded_at < account.last_recorded {
+            return found(seq, format!("recorded before an earlier leg of account {number}"));
+        }
+        account.last_recorded = recorded_at;
+        let keeps_history = account.stored.4 & 1 == 1;
+        let stored = debits.zip(credits);
+        if keeps_history != stored.is_some() {
+            return found(
+                seq,
+                format!("account {number}: history is missing or was not asked for"),
+            );
+        }
+        let Some((debits, credits)) = stored else { return Ok(()) };
+        let stored = [bytes::decode(debits)?, bytes::decode(credits)?];
+        if stored != account.sums.posted {
+            let sums = account.sums.posted;
+            return found(seq, format!("account {number}: stored {stored:?}, summed {sums:?}"));
+        }
+        Ok(())
+    }
+
+    fn balances(&self) -> Result<(), Stop> {
+        let mut assets: HashMap<(i64, &str), (u128, u128)> = HashMap::new();
+        let mut numbers: Vec<i64> = self.accounts.keys().copied().collect();
+        numbers.sort_unstable();
+        for account in numbers.iter().filter_map(|number| self.accounts.get(number)) {
+            let row = &account.stored;
+            let place = format!("account {}", row.0);
+            let stored = Sums {
+                posted: [bytes::decode(&row.6)?, bytes::decode(&row.7)?],
+                pending: [bytes::decode(&row.8)?, bytes::decode(&row.9)?],
+            };
+            if stored != account.sums {
+                return found(place, format!("stored {stored:?}, summed {:?}", account.sums));
+            }
+            let (debits, credits) = assets.entry((row.1, row.2.as_str())).or_default();
+            // Modulo 2^128, in which equal sums stay equal.
+            *debits = debits.wrapping_add(stored.posted[0]);
+            *credits = credits.wrapping_add(stored.posted[1]);
+        }
+        match assets.iter().find(|(_, (debits, credits))| debits != credits) {
+            Some(((book, asset), _)) => {
+                found(format!("book {book}, {asset}"), "debits and credits differ")
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn holds(&self, tx: &mut Tx) -> Result<(), Stop> {
+        let mut seen = 0_usize;
+        let mut after = (0, Vec::new());
+        loop {
+            let page = repo::holds_page(tx, (after.0, &after.1), PAGE).await?;
+            let Some((book, id, _)) = page.last() else { break };
+            after = (*book, id.clone());
+            for (book, id, _) in page {
+                let place = repo::transfer_id(&id)?;
+                if !self.open.contains_key(&(book, id)) {
+                    return found(place, "listed as open, but it has ended");
+                }
+                seen = seen.saturating_add(1);
+            }
+        }
+        if seen == self.open.len() {
+            Ok(())
+        } else {
+            found("ledger_holds", format!("{seen} rows for {} open transfers", self.open.len()))
+        }
+    }
+}
+
+/// A reversal moves back a leg of an earlier transfer that moved money.
+async fn reverses(tx: &mut Tx, leg: &RawTransfer, target: &[u8], amount: u128) -> Result<(), Stop> {
+    let original = repo::transfer_rows(tx, leg.1, target).await?;
+    let mirrored = original.iter().any(|row| {
+        row.0 < leg.0
+            && matches!(row.4, 1 | 3 | 6)
+            && (row.5, row.6) == (leg.6, leg.5)
+            && bytes::decode(&row.7).is_ok_and(|original| original == amount)
+    });
+    if mirrored { Ok(()) } else { found(leg.0, "it reverses nothing that was posted") }
+}

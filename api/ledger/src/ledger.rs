@@ -1,0 +1,321 @@
+use std::fmt;
+use std::sync::Arc;
+
+use api_store::{Db, Tx};
+use jiff::Timestamp;
+
+use crate::account::{CLOSED, FROZEN};
+use crate::posting::{self, ATTEMPTS_MAX, Results};
+use crate::transfer::{Action, Posted, Transfer};
+use crate::{
+    Account, AccountId, Balance, CheckReport, Floor, LedgerError, NewAccount, PostError, Refusal,
+    StoredTransfer, TenantId, Totals, TransferId, check, repo,
+};
+
+const CODE_BYTES_MAX: usize = 256;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The ledger in a database. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Ledger {
+    db: Db,
+    clock: Clock,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Ledger").field("db", &self.db).finish_non_exhaustive()
+    }
+}
+
+/// The time at `micros` microseconds since 1970.
+pub(crate) fn timestamp(micros: i64) -> Result<Timestamp, LedgerError> {
+    Timestamp::from_microsecond(micros).map_err(|_| LedgerError::damaged("time out of range"))
+}
+
+impl Ledger {
+    /// The ledger in `db`, by the system's clock.
+    #[must_use]
+    pub fn new(db: Db) -> Self {
+        Self::with_clock(db, Arc::new(Timestamp::now))
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn with_clock(db: Db, clock: Clock) -> Self {
+        Self { db, clock }
+    }
+
+    /// The database.
+    #[must_use]
+    pub const fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Opens the account, or finds it when it was opened before with the same properties.
+    ///
+    /// # Errors
+    /// [`LedgerError::AccountConflict`] when it has another side, floor, history or external id;
+    /// [`LedgerError::AccountText`]; [`LedgerError::Store`].
+    pub async fn open_account(
+        &self,
+        tx: &mut Tx,
+        new: &NewAccount,
+    ) -> Result<AccountId, LedgerError> {
+        let texts = [Some(&new.code), Some(&new.asset), new.external_id.as_ref()];
+        if !texts.into_iter().flatten().all(|text| is_name(text)) {
+            return Err(LedgerError::AccountText);
+        }
+        let now = self.now().as_microsecond();
+        if let Some(id) = repo::insert_account(tx, new, now).await? {
+            return Ok(id);
+        }
+        let found = self.find_account(tx, new.tenant, &new.code, &new.asset).await?;
+        let conflict = || LedgerError::AccountConflict(new.code.clone());
+        let (account, _) = found.ok_or_else(conflict)?;
+        let same = account.side == new.side
+            && account.floor == new.floor
+            && account.history == new.history
+            && account.external_id == new.external_id;
+        if same { Ok(account.id) } else { Err(conflict()) }
+    }
+
+    /// The account and its balance now.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn account(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+    ) -> Result<Option<(Account, Balance)>, LedgerError> {
+        repo::account(tx, id).await
+    }
+
+    /// The account at this place in a tenant's chart, and its balance now.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn find_account(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        code: &str,
+        asset: &str,
+    ) -> Result<Option<(Account, Balance)>, LedgerError> {
+        repo::account_by_code(tx, tenant, code, asset).await
+    }
+
+    /// Up to `limit` accounts at `code` or below it (all for the empty code) with their balances,
+    /// ordered by code and asset, after the code and asset in `after` (`("", "")` to begin).
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn accounts(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        code: &str,
+        after: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<(Account, Balance)>, LedgerError> {
+        repo::accounts_under(tx, tenant, code, after, limit).await
+    }
+
+    /// Refuses new movements on the account, or allows them again. Pending transfers can still be
+    /// ended.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownAccount`], [`LedgerError::Store`].
+    pub async fn set_frozen(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+        frozen: bool,
+    ) -> Result<(), LedgerError> {
+        let (set, clear) = if frozen { (FROZEN, 0) } else { (0, FROZEN) };
+        repo::set_flags(tx, id, set, clear).await
+    }
+
+    /// Closes an account that is empty, for ever.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotEmpty`], [`LedgerError::UnknownAccount`], [`LedgerError::Store`].
+    pub async fn close_account(&self, tx: &mut Tx, id: AccountId) -> Result<(), LedgerError> {
+        let mut locked = repo::lock_accounts(tx, &[id]).await?;
+        let Totals { debits_posted, credits_posted, debits_pending, credits_pending } =
+            locked.pop().ok_or(LedgerError::UnknownAccount)?.totals;
+        if debits_posted != credits_posted || debits_pending != 0 || credits_pending != 0 {
+            return Err(LedgerError::NotEmpty);
+        }
+        repo::set_flags(tx, id, CLOSED, 0).await
+    }
+
+    /// Sets how far down the account may go from now on. It may be below that already; then nothing
+    /// more can leave it.
+    ///
+    /// # Errors
+    /// [`LedgerError::UnknownAccount`], [`LedgerError::Store`].
+    pub async fn set_floor(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+        floor: Floor,
+    ) -> Result<(), LedgerError> {
+        repo::set_floor(tx, id, floor).await
+    }
+
+    /// Posts each transfer by itself, in the caller's transaction; each gets its own result.
+    ///
+    /// # Errors
+    /// [`LedgerError::TooMany`]; [`LedgerError::Store`]: roll the transaction back.
+    pub async fn post_in(
+        &self,
+        tx: &mut Tx,
+        transfers: &[Transfer],
+    ) -> Result<Results, LedgerError> {
+        let groups: Vec<&[Transfer]> = transfers.chunks(1).collect();
+        posting::post_groups_in(tx, self.now(), &groups).await
+    }
+
+    /// Posts all transfers or none, in the caller's transaction.
+    ///
+    /// # Errors
+    /// As [`Ledger::post_in`].
+    pub async fn post_group_in(
+        &self,
+        tx: &mut Tx,
+        transfers: &[Transfer],
+    ) -> Result<Results, LedgerError> {
+        posting::post_groups_in(tx, self.now(), &[transfers]).await
+    }
+
+    /// Posts one transfer, in the caller's transaction.
+    ///
+    /// # Errors
+    /// [`PostError::Refused`]: nothing was written, the transaction goes on.
+    /// [`PostError::Ledger`]: roll the transaction back.
+    pub async fn post_one_in(&self, tx: &mut Tx, transfer: &Transfer) -> Result<Posted, PostError> {
+        only(self.post_in(tx, std::slice::from_ref(transfer)).await?)
+    }
+
+    /// Posts one transfer and makes it durable.
+    ///
+    /// # Errors
+    /// [`PostError::Refused`]; [`PostError::Ledger`]: when it came from the commit the outcome is
+    /// unknown until the same transfer is sent again.
+    pub async fn post(&self, transfer: &Transfer) -> Result<Posted, PostError> {
+        only(self.post_groups(&[std::slice::from_ref(transfer)]).await?)
+    }
+
+    /// Posts all transfers or none, and makes them durable.
+    ///
+    /// # Errors
+    /// [`LedgerError::TooMany`], [`LedgerError::Store`].
+    pub async fn post_group(&self, transfers: &[Transfer]) -> Result<Results, LedgerError> {
+        self.post_groups(&[transfers]).await
+    }
+
+    /// Posts each transfer by itself, in one database transaction, and makes them durable.
+    ///
+    /// # Errors
+    /// [`LedgerError::TooMany`], [`LedgerError::Store`].
+    pub async fn post_batch(&self, transfers: &[Transfer]) -> Result<Results, LedgerError> {
+        let groups: Vec<&[Transfer]> = transfers.chunks(1).collect();
+        self.post_groups(&groups).await
+    }
+
+    pub(crate) async fn post_groups(&self, groups: &[&[Transfer]]) -> Result<Results, LedgerError> {
+        let mut attempts = 0_u32;
+        loop {
+            attempts = attempts.saturating_add(1);
+            match self.post_groups_once(groups).await {
+                Err(error)
+                    if attempts < ATTEMPTS_MAX
+                        && (error.is_retryable() || error.is_unique_violation()) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn post_groups_once(&self, groups: &[&[Transfer]]) -> Result<Results, LedgerError> {
+        let mut tx = self.db.begin().await?;
+        let results = posting::attempt(&mut tx, self.now(), groups).await?;
+        tx.commit().await?;
+        Ok(results)
+    }
+
+    /// What posting these transfers by themselves would answer now; writes nothing. The `seq` of
+    /// those that would be accepted is only their position.
+    ///
+    /// # Errors
+    /// As [`Ledger::post_batch`].
+    pub async fn dry_run(&self, transfers: &[Transfer]) -> Result<Results, LedgerError> {
+        let mut tx = self.db.begin().await?;
+        let groups: Vec<&[Transfer]> = transfers.chunks(1).collect();
+        let results = posting::attempt_without_writing(&mut tx, self.now(), &groups).await?;
+        tx.rollback().await?;
+        Ok(results)
+    }
+
+    /// A stored transfer.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn transfer(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        id: TransferId,
+    ) -> Result<Option<StoredTransfer>, LedgerError> {
+        let rows = repo::stored(tx, &[(tenant, id)]).await?;
+        StoredTransfer::from_rows(&rows)
+    }
+
+    /// Ends up to `limit` pending transfers whose time is over; returns how many. A job calls it
+    /// until it returns zero; several may run at once.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn expire_pending(&self, limit: u32) -> Result<usize, LedgerError> {
+        let mut tx = self.db.read().await?;
+        let expired = repo::expired(&mut tx, self.now().as_microsecond(), limit).await?;
+        tx.rollback().await?;
+        let transfers: Vec<Transfer> =
+            expired.into_iter().map(|(tenant, pending)| expire(tenant, pending)).collect();
+        let results = self.post_batch(&transfers).await?;
+        Ok(results.iter().filter(|result| result.is_ok()).count())
+    }
+
+    /// Recomputes everything from the transfers, apart from the posting code, and compares.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`], also for rows that cannot be read.
+    pub async fn check(&self, tx: &mut Tx) -> Result<CheckReport, LedgerError> {
+        check::check(tx).await
+    }
+}
+
+fn expire(tenant: TenantId, pending: TransferId) -> Transfer {
+    let mut transfer = Transfer::void_pending(tenant, TransferId::generate(), pending);
+    transfer.action = Action::ExpirePending { pending };
+    transfer
+}
+
+fn only(mut results: Results) -> Result<Posted, PostError> {
+    match results.pop() {
+        Some(Ok(posted)) => Ok(posted),
+        Some(Err(refusal)) => Err(refusal.into()),
+        None => Err(PostError::Refused(Refusal::LegCount)),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= CODE_BYTES_MAX && !text.chars().any(char::is_control)
+}

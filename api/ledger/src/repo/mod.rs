@@ -1,0 +1,189 @@
+//! All SQL of the ledger. What differs between the engines is in a file for each.
+
+mod accounts;
+mod history;
+mod postgres;
+mod read;
+mod sqlite;
+
+use api_store::{StoreError, Tx};
+use uuid::Uuid;
+
+use crate::book::{AccountState, Book, Row};
+use crate::transfer::Kind;
+use crate::{AccountId, LedgerError, Side, TenantId, TransferId, bytes};
+
+pub(crate) use accounts::{
+    account, account_by_code, accounts_under, insert_account, set_flags, set_floor,
+};
+pub(crate) use history::{
+    DatedLeg, HistoryLeg, commit_before, dated_legs, history_after, history_before,
+};
+pub(crate) use read::{
+    RawBalance, RawTransfer, balances_page, expired, holds_page, transfer_rows, transfers_page,
+};
+
+/// The bits of `ledger_transfers.seq` that count within a commit.
+pub(crate) const SEQ_BITS: u32 = 20;
+
+/// account, book, tenant, asset, side, flags, floor, four totals, changed_at.
+type LockedRow =
+    (i64, i64, String, String, i64, i64, Option<Vec<u8>>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, i64);
+
+/// tenant, seq, book, id, leg, kind, debit, credit, amount, effective_on, expires_at, target, code,
+/// reference, recorded_at.
+type StoredRow = (
+    String,
+    i64,
+    i64,
+    Vec<u8>,
+    i64,
+    i64,
+    i64,
+    i64,
+    Vec<u8>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<u8>>,
+    String,
+    String,
+    i64,
+);
+
+/// Locks the accounts, in the order of their numbers, until the end of the transaction. Those that
+/// do not exist are left out.
+pub(crate) async fn lock_accounts(
+    tx: &mut Tx,
+    ids: &[AccountId],
+) -> Result<Vec<AccountState>, LedgerError> {
+    let mut numbers: Vec<i64> = ids.iter().map(|id| id.get()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let rows = match tx {
+        Tx::Sqlite(tx) => sqlite::lock_accounts(tx, &numbers).await?,
+        Tx::Postgres(tx) => postgres::lock_accounts(tx, &numbers).await?,
+    };
+    rows.into_iter().map(locked_account).collect()
+}
+
+fn locked_account(row: LockedRow) -> Result<AccountState, LedgerError> {
+    Ok(AccountState {
+        id: AccountId::new(row.0),
+        book: row.1,
+        tenant: tenant(&row.2)?,
+        asset: row.3,
+        side: side(row.4)?,
+        flags: row.5,
+        floor: bytes::decode_floor(row.6.as_deref())?,
+        totals: crate::Totals {
+            debits_posted: bytes::decode(&row.7)?,
+            credits_posted: bytes::decode(&row.8)?,
+            debits_pending: bytes::decode(&row.9)?,
+            credits_pending: bytes::decode(&row.10)?,
+        },
+        changed_at: row.11,
+        changed: false,
+    })
+}
+
+/// The stored transfers with these ids, by `seq`.
+pub(crate) async fn stored(
+    tx: &mut Tx,
+    ids: &[(TenantId, TransferId)],
+) -> Result<Vec<Row>, LedgerError> {
+    let rows = match tx {
+        Tx::Sqlite(tx) => sqlite::stored(tx, ids).await?,
+        Tx::Postgres(tx) => postgres::stored(tx, ids).await?,
+    };
+    let mut rows = rows.into_iter().map(stored_row).collect::<Result<Vec<_>, _>>()?;
+    rows.sort_unstable_by_key(|row| row.seq);
+    Ok(rows)
+}
+
+fn stored_row(row: StoredRow) -> Result<Row, LedgerError> {
+    Ok(Row {
+        tenant: tenant(&row.0)?,
+        seq: row.1,
+        book: row.2,
+        id: transfer_id(&row.3)?,
+        leg: row.4,
+        kind: kind(row.5)?,
+        debit: AccountId::new(row.6),
+        credit: AccountId::new(row.7),
+        amount: bytes::decode(&row.8)?,
+        effective_on: row.9,
+        expires_at: row.10,
+        target: row.11.as_deref().map(transfer_id).transpose()?,
+        code: row.12,
+        reference: row.13,
+        recorded_at: row.14,
+        debit_after: None,
+        credit_after: None,
+    })
+}
+
+/// Which of these transfers were ended or reversed, and how.
+pub(crate) async fn ended(
+    tx: &mut Tx,
+    ids: &[(TenantId, TransferId)],
+) -> Result<Vec<(TenantId, TransferId, Kind)>, LedgerError> {
+    let rows = match tx {
+        Tx::Sqlite(tx) => sqlite::ended(tx, ids).await?,
+        Tx::Postgres(tx) => postgres::ended(tx, ids).await?,
+    };
+    rows.into_iter()
+        .map(|(tenant_text, target, number)| {
+            Ok((tenant(&tenant_text)?, transfer_id(&target)?, kind(number)?))
+        })
+        .collect()
+}
+
+/// Writes what `book` decided; returns the `seq` of the first row.
+pub(crate) async fn write(tx: &mut Tx, book: &Book) -> Result<i64, LedgerError> {
+    let sql = "INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id";
+    let (commit,): (i64,) = tx.fetch_one(sql, api_store::args![book.now()]).await?;
+    let first = commit.checked_shl(SEQ_BITS).ok_or_else(|| LedgerError::damaged("commit"))?;
+    match tx {
+        Tx::Sqlite(tx) => {
+            sqlite::insert_rows(tx, first, book.rows()).await?;
+            sqlite::update_balances(tx, book.changed_accounts()).await?;
+            sqlite::write_holds(tx, book.rows()).await?;
+        }
+        Tx::Postgres(tx) => {
+            postgres::insert_rows(tx, first, book.rows()).await?;
+            postgres::update_balances(tx, book.changed_accounts()).await?;
+            postgres::write_holds(tx, book.rows()).await?;
+        }
+    }
+    Ok(first)
+}
+
+/// The rows that open a hold, and those that end one.
+fn holds(rows: &[Row]) -> (Vec<&Row>, Vec<(i64, TransferId)>) {
+    let first_legs = || rows.iter().filter(|row| row.leg == 0);
+    let opened = first_legs().filter(|row| row.kind == Kind::Pending).collect();
+    let is_end = |kind| matches!(kind, Kind::PostPending | Kind::VoidPending | Kind::ExpirePending);
+    let ended = first_legs().filter(|row| is_end(row.kind));
+    (opened, ended.filter_map(|row| Some((row.book, row.target?))).collect())
+}
+
+pub(crate) fn tenant(text: &str) -> Result<TenantId, StoreError> {
+    text.parse().map_err(|_| StoreError::Damaged("a tenant is not a UUID".to_owned()))
+}
+
+pub(crate) fn transfer_id(bytes: &[u8]) -> Result<TransferId, StoreError> {
+    let id = Uuid::from_slice(bytes);
+    id.map(TransferId::new).map_err(|_| StoreError::Damaged("an id is not 16 bytes".to_owned()))
+}
+
+pub(crate) fn kind(number: i64) -> Result<Kind, StoreError> {
+    Kind::from_number(number).ok_or_else(|| StoreError::Damaged("unknown kind".to_owned()))
+}
+
+pub(crate) fn side(number: i64) -> Result<Side, StoreError> {
+    match number {
+        0 => Ok(Side::Debit),
+        1 => Ok(Side::Credit),
+        _ => Err(StoreError::Damaged("unknown side".to_owned())),
+    }
+}

@@ -1,0 +1,159 @@
+//! The hot path on PostgreSQL: each statement takes whole columns as arrays.
+
+use sqlx::PgConnection;
+
+use super::{LockedRow, StoredRow, holds};
+use crate::book::{AccountState, Row};
+use crate::bytes::encode;
+use crate::{LedgerError, TenantId, TransferId};
+
+pub(super) async fn lock_accounts(
+    connection: &mut PgConnection,
+    numbers: &[i64],
+) -> Result<Vec<LockedRow>, LedgerError> {
+    let rows = sqlx::query_as(
+        "SELECT b.account, CAST(a.book AS BIGINT), k.tenant, a.asset, CAST(a.side AS BIGINT),
+             CAST(b.flags AS BIGINT), b.floor, b.debits_posted, b.credits_posted, b.debits_pending,
+             b.credits_pending, b.changed_at
+         FROM ledger_balances AS b
+         JOIN ledger_accounts AS a ON a.key = b.account
+         JOIN ledger_books AS k ON k.key = a.book
+         WHERE b.account = ANY ($1)
+         ORDER BY b.account
+         FOR NO KEY UPDATE OF b",
+    );
+    Ok(rows.bind(numbers).fetch_all(connection).await?)
+}
+
+pub(super) async fn stored(
+    connection: &mut PgConnection,
+    ids: &[(TenantId, TransferId)],
+) -> Result<Vec<StoredRow>, LedgerError> {
+    let (tenants, ids) = columns(ids);
+    let rows = sqlx::query_as(
+        "SELECT k.tenant, t.seq, CAST(t.book AS BIGINT), t.id, CAST(t.leg AS BIGINT),
+             CAST(t.kind AS BIGINT), t.debit, t.credit, t.amount, CAST(t.effective_on AS BIGINT),
+             t.expires_at, t.target, t.code, t.reference, c.recorded_at
+         FROM unnest($1::text[], $2::bytea[]) AS q (tenant, id)
+         JOIN ledger_books AS k ON k.tenant = q.tenant
+         JOIN ledger_transfers AS t ON t.book = k.key AND t.id = q.id
+         JOIN ledger_commits AS c ON c.id = t.seq >> 20",
+    );
+    Ok(rows.bind(tenants).bind(ids).fetch_all(connection).await?)
+}
+
+pub(super) async fn ended(
+    connection: &mut PgConnection,
+    ids: &[(TenantId, TransferId)],
+) -> Result<Vec<(String, Vec<u8>, i64)>, LedgerError> {
+    let (tenants, ids) = columns(ids);
+    let rows = sqlx::query_as(
+        "SELECT k.tenant, t.target, CAST(t.kind AS BIGINT)
+         FROM unnest($1::text[], $2::bytea[]) AS q (tenant, id)
+         JOIN ledger_books AS k ON k.tenant = q.tenant
+         JOIN ledger_transfers AS t ON t.book = k.key AND t.target = q.id AND t.leg = 0
+         WHERE t.target IS NOT NULL",
+    );
+    Ok(rows.bind(tenants).bind(ids).fetch_all(connection).await?)
+}
+
+fn columns(ids: &[(TenantId, TransferId)]) -> (Vec<String>, Vec<Vec<u8>>) {
+    ids.iter().map(|(tenant, id)| (tenant.to_string(), id.as_bytes().to_vec())).unzip()
+}
+
+pub(super) async fn insert_rows(
+    connection: &mut PgConnection,
+    first_seq: i64,
+    rows: &[Row],
+) -> Result<(), LedgerError> {
+    fn column<'r, T>(rows: &'r [Row], value: impl Fn(&'r Row) -> T) -> Vec<T> {
+        rows.iter().map(value).collect()
+    }
+    let query = sqlx::query(
+        "INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
+             effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
+             credit_debits, credit_credits)
+         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[],
+             $6::bigint[], $7::bigint[], $8::bytea[], $9::bigint[], $10::bigint[], $11::bytea[],
+             $12::text[], $13::text[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[])",
+    );
+    query
+        .bind((first_seq..).zip(rows).map(|(seq, _)| seq).collect::<Vec<_>>())
+        .bind(column(rows, |row| row.book))
+        .bind(column(rows, |row| row.id.as_bytes().as_slice()))
+        .bind(column(rows, |row| row.leg))
+        .bind(column(rows, |row| row.kind.number()))
+        .bind(column(rows, |row| row.debit.get()))
+        .bind(column(rows, |row| row.credit.get()))
+        .bind(column(rows, |row| encode(row.amount)))
+        .bind(column(rows, |row| row.effective_on))
+        .bind(column(rows, |row| row.expires_at))
+        .bind(column(rows, |row| row.target.map(|target| target.as_bytes().to_vec())))
+        .bind(column(rows, |row| row.code.as_str()))
+        .bind(column(rows, |row| row.reference.as_str()))
+        .bind(column(rows, |row| row.debit_after.map(|(debits, _)| encode(debits))))
+        .bind(column(rows, |row| row.debit_after.map(|(_, credits)| encode(credits))))
+        .bind(column(rows, |row| row.credit_after.map(|(debits, _)| encode(debits))))
+        .bind(column(rows, |row| row.credit_after.map(|(_, credits)| encode(credits))))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn update_balances(
+    connection: &mut PgConnection,
+    accounts: impl Iterator<Item = &AccountState>,
+) -> Result<(), LedgerError> {
+    let accounts: Vec<&AccountState> = accounts.collect();
+    let total = |value: fn(&AccountState) -> u128| -> Vec<Vec<u8>> {
+        accounts.iter().map(|account| encode(value(account))).collect()
+    };
+    let query = sqlx::query(
+        "UPDATE ledger_balances AS b SET debits_posted = n.debits_posted,
+             credits_posted = n.credits_posted, debits_pending = n.debits_pending,
+             credits_pending = n.credits_pending, changed_at = n.changed_at
+         FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
+             $6::bigint[]) AS n (account, debits_posted, credits_posted, debits_pending,
+             credits_pending, changed_at)
+         WHERE b.account = n.account",
+    );
+    query
+        .bind(accounts.iter().map(|account| account.id.get()).collect::<Vec<_>>())
+        .bind(total(|account| account.totals.debits_posted))
+        .bind(total(|account| account.totals.credits_posted))
+        .bind(total(|account| account.totals.debits_pending))
+        .bind(total(|account| account.totals.credits_pending))
+        .bind(accounts.iter().map(|account| account.changed_at).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn write_holds(
+    connection: &mut PgConnection,
+    rows: &[Row],
+) -> Result<(), LedgerError> {
+    let (opened, ended) = holds(rows);
+    if !opened.is_empty() {
+        sqlx::query(
+            "INSERT INTO ledger_holds (book, id, expires_at)
+             SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[])",
+        )
+        .bind(opened.iter().map(|row| row.book).collect::<Vec<_>>())
+        .bind(opened.iter().map(|row| row.id.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(opened.iter().map(|row| row.expires_at).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
+    }
+    if !ended.is_empty() {
+        sqlx::query(
+            "DELETE FROM ledger_holds AS h USING unnest($1::bigint[], $2::bytea[]) AS e (book, id)
+             WHERE h.book = e.book AND h.id = e.id",
+        )
+        .bind(ended.iter().map(|(book, _)| *book).collect::<Vec<_>>())
+        .bind(ended.iter().map(|(_, id)| id.as_bytes().to_vec()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Reading whole tables in pages, for the check and for jobs.
+
+use api_store::{Tx, args};
+
+use super::{tenant, transfer_id};
+use crate::{LedgerError, TenantId, TransferId};
+
+/// A row of `ledger_transfers` as it is: seq, book, id, leg, kind, debit, credit, amount,
+/// expires_at, target, recorded_at, and the four totals.
+pub(crate) type RawTransfer = (
+    i64,
+    i64,
+    Vec<u8>,
+    i64,
+    i64,
+    i64,
+    i64,
+    Vec<u8>,
+    Option<i64>,
+    Option<Vec<u8>>,
+    i64,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+);
+
+/// An account as it is: account, book, asset, side, flags, floor, four totals, changed_at.
+pub(crate) type RawBalance =
+    (i64, i64, String, i64, i64, Option<Vec<u8>>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, i64);
+
+macro_rules! raw_transfer {
+    ($condition:literal) => {
+        concat!(
+            "SELECT t.seq, CAST(t.book AS BIGINT), t.id, CAST(t.leg AS BIGINT),
+                 CAST(t.kind AS BIGINT), t.debit, t.credit, t.amount, t.expires_at, t.target,
+                 c.recorded_at, t.debit_debits, t.debit_credits, t.credit_debits, t.credit_credits
+             FROM ledger_transfers AS t JOIN ledger_commits AS c ON c.id = t.seq >> 20 WHERE ",
+            $condition
+        )
+    };
+}
+
+/// The `limit` rows after `seq`.
+pub(crate) async fn transfers_page(
+    tx: &mut Tx,
+    seq: i64,
+    limit: u32,
+) -> Result<Vec<RawTransfer>, LedgerError> {
+    let sql = raw_transfer!("t.seq > $1 ORDER BY t.seq LIMIT $2");
+    Ok(tx.fetch_all(sql, args![seq, limit]).await?)
+}
+
+/// The rows of one transfer.
+pub(crate) async fn transfer_rows(
+    tx: &mut Tx,
+    book: i64,
+    id: &[u8],
+) -> Result<Vec<RawTransfer>, LedgerError> {
+    let sql = raw_transfer!("t.book = $1 AND t.id = $2 ORDER BY t.seq");
+    Ok(tx.fetch_all(sql, args![book, id]).await?)
+}
+
+/// The `limit` accounts after `account`.
+pub(crate) async fn balances_page(
+    tx: &mut Tx,
+    account: i64,
+    limit: u32,
+) -> Result<Vec<RawBalance>, LedgerError> {
+    let sql = "SELECT a.key, CAST(a.book AS BIGINT), a.asset, CAST(a.side AS BIGINT),
+             CAST(b.flags AS BIGINT), b.floor, b.debits_posted, b.credits_posted, b.debits_pending,
+             b.credits_pending, b.changed_at
+         FROM ledger_accounts AS a JOIN ledger_balances AS b ON b.account = a.key
+         WHERE a.key > $1 ORDER BY a.key LIMIT $2";
+    Ok(tx.fetch_all(sql, args![account, limit]).await?)
+}
+
+/// The `limit` open holds after `(book, id)`: book, id, expires_at.
+pub(crate) async fn holds_page(
+    tx: &mut Tx,
+    after: (i64, &[u8]),
+    limit: u32,
+) -> Result<Vec<(i64, Vec<u8>, Option<i64>)>, LedgerError> {
+    let sql = "SELECT CAST(book AS BIGINT), id, expires_at FROM ledger_holds
+         WHERE (book, id) > ($1, $2) ORDER BY book, id LIMIT $3";
+    Ok(tx.fetch_all(sql, args![after.0, after.1, limit]).await?)
+}
+
+/// Up to `limit` pending transfers whose time was over at `now`.
+pub(crate) async fn expired(
+    tx: &mut Tx,
+    now: i64,
+    limit: u32,
+) -> Result<Vec<(TenantId, TransferId)>, LedgerError> {
+    let sql = "SELECT k.tenant, h.id FROM ledger_holds AS h
+         JOIN ledger_books AS k ON k.key = h.book
+         WHERE h.expires_at <= $1 ORDER BY h.expires_at LIMIT $2";
+    let rows: Vec<(String, Vec<u8>)> = tx.fetch_all(sql, args![now, limit]).await?;
+    rows.into_iter().map(|(text, id)| Ok((tenant(&text)?, transfer_id(&id)?))).collect()
+}

@@ -1,0 +1,224 @@
+//! The hot path on SQLite: lists go in as one JSON text, rows as `VALUES` lists of a few fixed
+//! lengths, so that the prepared statements are found again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+
+use super::{LockedRow, StoredRow, holds};
+use crate::book::{AccountState, Row};
+use crate::bytes::encode;
+use crate::{LedgerError, TenantId, TransferId};
+
+/// How many rows one statement carries; the largest that fits is taken.
+const CHUNKS: [usize; 4] = [256, 32, 4, 1];
+
+pub(super) async fn lock_accounts(
+    connection: &mut SqliteConnection,
+    numbers: &[i64],
+) -> Result<Vec<LockedRow>, LedgerError> {
+    let rows = sqlx::query_as(
+        "SELECT b.account, a.book, k.tenant, a.asset, a.side, b.flags, b.floor, b.debits_posted,
+             b.credits_posted, b.debits_pending, b.credits_pending, b.changed_at
+         FROM json_each($1) AS j
+         CROSS JOIN ledger_balances AS b ON b.account = j.value
+         CROSS JOIN ledger_accounts AS a ON a.key = b.account
+         CROSS JOIN ledger_books AS k ON k.key = a.book",
+    );
+    Ok(rows.bind(json_numbers(numbers)).fetch_all(connection).await?)
+}
+
+pub(super) async fn stored(
+    connection: &mut SqliteConnection,
+    ids: &[(TenantId, TransferId)],
+) -> Result<Vec<StoredRow>, LedgerError> {
+    let mut found = Vec::new();
+    for (tenant, ids) in by_tenant(ids) {
+        let rows = sqlx::query_as(
+            "SELECT k.tenant, t.seq, t.book, t.id, t.leg, t.kind, t.debit, t.credit, t.amount,
+                 t.effective_on, t.expires_at, t.target, t.code, t.reference, c.recorded_at
+             FROM ledger_books AS k
+             CROSS JOIN json_each($2) AS j
+             CROSS JOIN ledger_transfers AS t ON t.book = k.key AND t.id = unhex(j.value)
+             CROSS JOIN ledger_commits AS c ON c.id = t.seq >> 20
+             WHERE k.tenant = $1",
+        );
+        found.extend(rows.bind(tenant).bind(ids).fetch_all(&mut *connection).await?);
+    }
+    Ok(found)
+}
+
+pub(super) async fn ended(
+    connection: &mut SqliteConnection,
+    ids: &[(TenantId, TransferId)],
+) -> Result<Vec<(String, Vec<u8>, i64)>, LedgerError> {
+    let mut found = Vec::new();
+    for (tenant, ids) in by_tenant(ids) {
+        let rows = sqlx::query_as(
+            "SELECT k.tenant, t.target, t.kind
+             FROM ledger_books AS k
+             CROSS JOIN json_each($2) AS j
+             CROSS JOIN ledger_transfers AS t
+                 ON t.book = k.key AND t.target = unhex(j.value) AND t.leg = 0
+             WHERE k.tenant = $1 AND t.target IS NOT NULL",
+        );
+        found.extend(rows.bind(tenant).bind(ids).fetch_all(&mut *connection).await?);
+    }
+    Ok(found)
+}
+
+pub(super) async fn insert_rows(
+    connection: &mut SqliteConnection,
+    first_seq: i64,
+    rows: &[Row],
+) -> Result<(), LedgerError> {
+    let insert = "INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
+        effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
+        credit_debits, credit_credits) VALUES ";
+    let numbered: Vec<(i64, &Row)> = (first_seq..).zip(rows).collect();
+    for chunk in chunks(&numbered) {
+        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 17, "")));
+        for (seq, row) in chunk {
+            query = bind_row(query, *seq, row);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+fn bind_row<'q>(query: Bound<'q>, seq: i64, row: &Row) -> Bound<'q> {
+    let debits = |after: Option<(u128, u128)>| after.map(|(debits, _)| encode(debits));
+    let credits = |after: Option<(u128, u128)>| after.map(|(_, credits)| encode(credits));
+    query
+        .bind(seq)
+        .bind(row.book)
+        .bind(row.id.as_bytes().to_vec())
+        .bind(row.leg)
+        .bind(row.kind.number())
+        .bind(row.debit.get())
+        .bind(row.credit.get())
+        .bind(encode(row.amount))
+        .bind(row.effective_on)
+        .bind(row.expires_at)
+        .bind(row.target.map(|target| target.as_bytes().to_vec()))
+        .bind(row.code.clone())
+        .bind(row.reference.clone())
+        .bind(debits(row.debit_after))
+        .bind(credits(row.debit_after))
+        .bind(debits(row.credit_after))
+        .bind(credits(row.credit_after))
+}
+
+pub(super) async fn update_balances(
+    connection: &mut SqliteConnection,
+    accounts: impl Iterator<Item = &AccountState>,
+) -> Result<(), LedgerError> {
+    let insert = "INSERT INTO ledger_balances (account, debits_posted, credits_posted,
+        debits_pending, credits_pending, changed_at) VALUES ";
+    let update = " ON CONFLICT (account) DO UPDATE SET debits_posted = excluded.debits_posted,
+        credits_posted = excluded.credits_posted, debits_pending = excluded.debits_pending,
+        credits_pending = excluded.credits_pending, changed_at = excluded.changed_at";
+    let mut accounts: Vec<&AccountState> = accounts.collect();
+    accounts.sort_unstable_by_key(|account| account.id);
+    for chunk in chunks(&accounts) {
+        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 6, update)));
+        for account in chunk {
+            query = query
+                .bind(account.id.get())
+                .bind(encode(account.totals.debits_posted))
+                .bind(encode(account.totals.credits_posted))
+                .bind(encode(account.totals.debits_pending))
+                .bind(encode(account.totals.credits_pending))
+                .bind(account.changed_at);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn write_holds(
+    connection: &mut SqliteConnection,
+    rows: &[Row],
+) -> Result<(), LedgerError> {
+    let (opened, ended) = holds(rows);
+    let insert = "INSERT INTO ledger_holds (book, id, expires_at) VALUES ";
+    for chunk in chunks(&opened) {
+        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 3, "")));
+        for row in chunk {
+            query = query.bind(row.book).bind(row.id.as_bytes().to_vec()).bind(row.expires_at);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    for (book, id) in ended {
+        sqlx::query("DELETE FROM ledger_holds WHERE book = $1 AND id = $2")
+            .bind(book)
+            .bind(id.as_bytes().to_vec())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Cuts `rows` into pieces of the lengths in [`CHUNKS`].
+fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let length = CHUNKS.into_iter().find(|length| *length <= rest.len())?;
+        let (chunk, after) = rest.split_at(length);
+        rest = after;
+        Some(chunk)
+    })
+}
+
+/// `head (?,…),(?,…),… tail` with `rows` rows of `columns` values.
+fn values(head: &str, rows: usize, columns: usize, tail: &str) -> String {
+    let row = format!("({})", vec!["?"; columns].join(","));
+    format!("{head}{}{tail}", vec![row; rows].join(","))
+}
+
+fn json_numbers(numbers: &[i64]) -> String {
+    let mut json = String::with_capacity(numbers.len().saturating_mul(8));
+    for number in numbers {
+        json.push(if json.is_empty() { '[' } else { ',' });
+        // Writing to a string cannot fail.
+        let _ = write!(json, "{number}");
+    }
+    if json.is_empty() { "[]".to_owned() } else { json + "]" }
+}
+
+/// The ids of each tenant, as a JSON array of hexadecimal texts.
+fn by_tenant(ids: &[(TenantId, TransferId)]) -> Vec<(String, String)> {
+    let mut tenants: BTreeMap<TenantId, String> = BTreeMap::new();
+    for (tenant, id) in ids {
+        let json = tenants.entry(*tenant).or_default();
+        json.push(if json.is_empty() { '[' } else { ',' });
+        let _ = write!(json, "\"{}\"", id.get().simple());
+    }
+    tenants.into_iter().map(|(tenant, json)| (tenant.to_string(), json + "]")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_cover_all_rows_in_order() {
+        for length in [0, 1, 3, 4, 37, 300, 8190] {
+            let rows: Vec<usize> = (0..length).collect();
+            let joined: Vec<usize> = chunks(&rows).flatten().copied().collect();
+            assert_eq!(joined, rows);
+            assert!(chunks(&rows).all(|chunk| CHUNKS.contains(&chunk.len())));
+        }
+    }
+
+    #[test]
+    fn lists_are_json() {
+        assert_eq!(json_numbers(&[]), "[]");
+        assert_eq!(json_numbers(&[1, -2]), "[1,-2]");
+    }
+}

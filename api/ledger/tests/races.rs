@@ -1,0 +1,186 @@
+//! What concurrent callers must not break, on both engines.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::sync::Arc;
+
+use api_ledger::*;
+use api_store::Engine;
+use common::Fixture;
+use tokio::sync::Barrier;
+
+const CLIENTS: u128 = 64;
+
+on_both_engines! {
+    promise_27_one_of_64_withdrawals_of_the_whole_balance_succeeds
+    promise_27_also_through_the_group_commit
+    promise_28_the_same_transfer_sent_by_64_clients_happens_once
+    promise_28_one_id_with_two_bodies_has_one_effect
+    a_pending_transfer_ends_once_under_a_race
+    transfers_in_both_directions_do_not_deadlock
+}
+
+/// Runs `work(0..CLIENTS)` at once; returns the results.
+async fn race<T, F>(work: impl Fn(u128) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let start = Arc::new(Barrier::new(usize::try_from(CLIENTS).unwrap()));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let (start, work) = (Arc::clone(&start), work(client));
+            tokio::spawn(async move {
+                start.wait().await;
+                work.await
+            })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for client in clients {
+        results.push(client.await.unwrap());
+    }
+    results
+}
+
+fn outcome(result: Result<Posted, PostError>) -> Result<Outcome, Refusal> {
+    match result {
+        Ok(posted) => Ok(posted.outcome),
+        Err(PostError::Refused(refusal)) => Err(refusal),
+        Err(PostError::Ledger(error)) => panic!("{error}"),
+    }
+}
+
+fn count<T: PartialEq>(results: &[T], value: &T) -> usize {
+    results.iter().filter(|result| *result == value).count()
+}
+
+async fn promise_27_one_of_64_withdrawals_of_the_whole_balance_succeeds(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    f.post(&f.transfer(1, bank, ann, 1000)).await.unwrap();
+    let results = race(|client| {
+        let (ledger, withdrawal) = (f.ledger.clone(), f.transfer(100 + client, ann, bank, 1000));
+        async move { outcome(ledger.post(&withdrawal).await) }
+    })
+    .await;
+    assert_eq!(count(&results, &Ok(Outcome::Executed)), 1);
+    assert_eq!(count(&results, &Err(Refusal::InsufficientFunds)), 63);
+    assert_eq!(f.balance(ann).await.available().or_zero(), 0);
+    f.assert_clean().await;
+}
+
+async fn promise_27_also_through_the_group_commit(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    f.post(&f.transfer(1, bank, ann, 1000)).await.unwrap();
+    // Two fronts, as of two processes, and one that commits by itself.
+    let fronts = [GroupCommit::start(f.ledger.clone()), GroupCommit::start(f.ledger.clone())];
+    let results = race(|client| {
+        let (ledger, withdrawal) = (f.ledger.clone(), f.pending(100 + client, ann, bank, 1000));
+        let front = fronts.get(usize::try_from(client % 3).unwrap()).cloned();
+        async move {
+            outcome(match front {
+                Some(front) => front.post(withdrawal).await,
+                None => ledger.post(&withdrawal).await,
+            })
+        }
+    })
+    .await;
+    assert_eq!(count(&results, &Ok(Outcome::Executed)), 1);
+    assert_eq!(count(&results, &Err(Refusal::InsufficientFunds)), 63);
+    f.assert_clean().await;
+}
+
+async fn promise_28_the_same_transfer_sent_by_64_clients_happens_once(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    let front = GroupCommit::start(f.ledger.clone());
+    let results = race(|client| {
+        let (ledger, front) = (f.ledger.clone(), front.clone());
+        let top_up = f.transfer(1, bank, ann, 1000);
+        async move {
+            let alone = client % 2 == 0;
+            let result = if alone { ledger.post(&top_up).await } else { front.post(top_up).await };
+            result.unwrap()
+        }
+    })
+    .await;
+    let executed = results.iter().filter(|posted| posted.outcome == Outcome::Executed).count();
+    assert_eq!(executed, 1);
+    assert!(results.iter().all(|posted| posted.seq == results[0].seq), "one answer for all");
+    assert!(results.iter().all(|posted| posted.recorded_at == results[0].recorded_at));
+    assert_eq!(f.balance(ann).await.available().or_zero(), 1000);
+    f.assert_clean().await;
+}
+
+async fn promise_28_one_id_with_two_bodies_has_one_effect(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    // Accounts of their own, so that no lock on an account orders the two bodies.
+    let (bank, ann, bob) = (f.bank().await, f.customer("ann").await, f.customer("bob").await);
+    let till = NewAccount::new(f.tenant, "till", "EUR", Side::Debit).with_floor(Floor::None);
+    let till = f.open(till).await;
+    let results = race(|client| {
+        let ledger = f.ledger.clone();
+        let body = if client % 2 == 0 {
+            f.transfer(1, bank, ann, 10)
+        } else {
+            f.transfer(1, till, bob, 20)
+        };
+        async move { outcome(ledger.post(&body).await) }
+    })
+    .await;
+    assert_eq!(count(&results, &Ok(Outcome::Executed)), 1);
+    assert_eq!(count(&results, &Ok(Outcome::AlreadyApplied)), 31);
+    assert_eq!(count(&results, &Err(Refusal::IdConflict)), 32);
+    let paid = (f.balance(ann).await.posted().or_zero(), f.balance(bob).await.posted().or_zero());
+    assert!(paid == (10, 0) || paid == (0, 20), "{paid:?}");
+    f.assert_clean().await;
+}
+
+async fn a_pending_transfer_ends_once_under_a_race(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    f.post(&f.transfer(1, bank, ann, 1000)).await.unwrap();
+    let legs = vec![Leg { debit: ann, credit: bank, amount: 700 }];
+    let pending = TransferId::from_u128(2);
+    f.post(&Transfer::pending(f.tenant, pending, legs, Some(60))).await.unwrap();
+    let results = race(|client| {
+        let (ledger, tenant) = (f.ledger.clone(), f.tenant);
+        let id = TransferId::from_u128(100 + client);
+        let end = match client % 2 {
+            0 => Transfer::post_pending(tenant, id, pending),
+            _ => Transfer::void_pending(tenant, id, pending),
+        };
+        async move { outcome(ledger.post(&end).await) }
+    })
+    .await;
+    assert_eq!(count(&results, &Ok(Outcome::Executed)), 1);
+    let balance = f.balance(ann).await;
+    assert_eq!(balance.pending_out(), 0);
+    assert!([300, 1000].contains(&balance.available().or_zero()));
+    f.assert_clean().await;
+}
+
+async fn transfers_in_both_directions_do_not_deadlock(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann, bob) = (f.bank().await, f.customer("ann").await, f.customer("bob").await);
+    f.post(&f.transfer(1, bank, ann, 1000)).await.unwrap();
+    f.post(&f.transfer(2, bank, bob, 1000)).await.unwrap();
+    let results = race(|client| {
+        let ledger = f.ledger.clone();
+        let (from, to) = if client % 2 == 0 { (ann, bob) } else { (bob, ann) };
+        let transfers: Vec<_> =
+            (0..5).map(|n| f.transfer(100 + client * 5 + n, from, to, 1 + n)).collect();
+        async move {
+            for transfer in transfers {
+                outcome(ledger.post(&transfer).await).unwrap();
+            }
+        }
+    })
+    .await;
+    assert_eq!(results.len(), 64);
+    assert_eq!(f.balance(ann).await.available().or_zero(), 1000);
+    f.assert_clean().await;
+}
