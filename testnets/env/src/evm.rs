@@ -180,7 +180,7 @@ impl Evm {
             let data = Bytes::from([B256::ZERO.as_slice(), &init_code].concat());
             self.send(json!({ "to": deployer, "data": data })).await?;
         }
-        let asset = format!("{}/erc20:{}", self.chain, format!("{address:#x}"))
+        let asset = format!("{}/erc20:{address:#x}", self.chain)
             .parse()
             .map_err(|error| Error::Refused(format!("test token: {error}")))?;
         Ok(TestToken { asset, address: address.to_string(), symbol: "RTT", decimals: 6 })

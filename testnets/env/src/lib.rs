@@ -11,6 +11,7 @@ mod ports;
 pub mod provision;
 mod rpc;
 mod solana;
+pub mod spl;
 mod watchdog;
 
 pub use binaries::{Binaries, binaries};

@@ -3,7 +3,9 @@
 
 use chain_core::Amount;
 use serde_json::{Value, json};
-use testnets::TestEnv;
+use std::time::{Duration, Instant};
+
+use testnets::{Bitcoin, BitcoinOptions, Evm, EvmOptions, TestEnv};
 
 const EVM_STRANGER: &str = "0x000000000000000000000000000000000000bEEF";
 const BITCOIN_STRANGER: &str = "bcrt1q6rz28mcfaxtmd6v789l9rrlrusdprr9pz3cppk";
@@ -128,4 +130,55 @@ async fn solana_funds_and_advances_but_is_not_reorganised() {
     let error = solana.fund(SOLANA_STRANGER, Amount::new(1)).await.unwrap_err();
     assert!(error.to_string().contains("rent"), "{error}");
     assert!(solana.reorg().unwrap_err().to_string().contains("cannot be reorganised"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn environments_side_by_side_do_not_meet() {
+    let start = || TestEnv::builder().anvil().bitcoin().start();
+    let (one, two, three) = tokio::try_join!(start(), start(), start()).unwrap();
+    one.fund(BITCOIN_STRANGER, Amount::new(10_000)).await.unwrap();
+    one.bitcoin().unwrap().mine(1).await.unwrap();
+    one.fund(EVM_STRANGER, Amount::new(1)).await.unwrap();
+    for other in [&two, &three] {
+        let bitcoin = other.bitcoin().unwrap();
+        assert_eq!(bitcoin.balance(BITCOIN_STRANGER).await.unwrap(), Amount::ZERO);
+        assert_eq!(bitcoin.height().await.unwrap(), 120);
+        assert_eq!(other.evm().unwrap().balance(EVM_STRANGER).await.unwrap(), Amount::ZERO);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_takes_its_nodes_along() {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn(async move {
+        let env = TestEnv::builder().anvil().bitcoin().start().await.unwrap();
+        let urls = [env.evm().unwrap().rpc_url(), env.bitcoin().unwrap().rpc_url()];
+        sender.send(urls.map(str::to_owned)).unwrap();
+        panic!("as planned");
+    });
+    let [evm, bitcoin] = receiver.await.unwrap();
+    assert!(task.await.unwrap_err().is_panic());
+    assert!(Evm::connect(&evm).await.is_err());
+    assert!(Bitcoin::connect(&bitcoin).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_come_by_themselves_when_asked_for() {
+    let every = Some(Duration::from_millis(200));
+    let env = TestEnv::builder()
+        .anvil_with(EvmOptions { block_time: every, ..EvmOptions::default() })
+        .bitcoin_with(BitcoinOptions { block_time: every, ..BitcoinOptions::default() })
+        .start()
+        .await
+        .unwrap();
+    let (evm, bitcoin) = (env.evm().unwrap(), env.bitcoin().unwrap());
+    env.fund(BITCOIN_STRANGER, Amount::new(10_000)).await.unwrap();
+    env.fund(EVM_STRANGER, Amount::new(5)).await.unwrap();
+    let limit = Instant::now() + Duration::from_secs(10);
+    while evm.height().await.unwrap() < 4 || bitcoin.height().await.unwrap() < 124 {
+        assert!(Instant::now() < limit, "no blocks");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(bitcoin.balance(BITCOIN_STRANGER).await.unwrap(), Amount::new(10_000));
+    assert_eq!(evm.balance(EVM_STRANGER).await.unwrap(), Amount::new(5));
 }
