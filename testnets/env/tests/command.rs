@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -22,19 +23,20 @@ struct User {
 
 impl User {
     fn new() -> Self {
+        let user = Self::without_anvil();
+        symlink(provision::anvil().unwrap(), user.home.path().join("bin/anvil")).unwrap();
+        user
+    }
+
+    fn without_anvil() -> Self {
         let home = tempfile::tempdir().unwrap();
         let bin = home.path().join("bin");
         std::fs::create_dir(&bin).unwrap();
-        let link = |from: &Path, name: &str| {
-            std::os::unix::fs::symlink(from, bin.join(name)).unwrap();
-        };
-        link(&provision::anvil().unwrap(), "anvil");
-        link(&provision::bitcoind().unwrap(), "bitcoind");
+        symlink(provision::bitcoind().unwrap(), bin.join("bitcoind")).unwrap();
         // Ours does not go by PATH: it is found in the cache.
         let solana = provision::solana().unwrap();
         let cached = solana.path().parent().unwrap();
-        link(cached, "cached");
-        std::fs::rename(bin.join("cached"), home.path().join(cached.file_name().unwrap())).unwrap();
+        symlink(cached, home.path().join(cached.file_name().unwrap())).unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         Self { home, path }
     }
@@ -193,4 +195,32 @@ fn killing_the_background_process_leaves_nothing() {
     assert_eq!(user.json(&["status"])["running"], false);
     // What it left behind does not stand in the way.
     assert_eq!(up(&user)["running"], true);
+}
+
+#[test]
+fn a_node_that_is_missing_is_installed_once() {
+    let user = User::without_anvil();
+    let output = user.command(&["install", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let anvil = said["anvil"].as_str().unwrap();
+    let version = Command::new(anvil).arg("--version").output().unwrap();
+    assert!(String::from_utf8(version.stdout).unwrap().starts_with("anvil"), "{anvil}");
+    assert!(said["bitcoind"].as_str().unwrap().ends_with("bin/bitcoind"));
+    assert_eq!(user.json(&["install"]), said);
+    if anvil.starts_with(user.home.path().to_str().unwrap()) {
+        assert!(String::from_utf8(output.stderr).unwrap().contains("making it once"));
+        assert!(!user.home.path().join("build/anvil-1.7.1").exists());
+    }
+}
+
+#[test]
+fn without_the_tools_it_says_what_to_install() {
+    let user = User::without_anvil();
+    let mut command = user.command(&["install"]);
+    command.env("PATH", user.home.path().join("bin"));
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("apt-get install npm"), "{complaint}");
 }
