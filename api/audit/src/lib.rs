@@ -1,1 +1,19 @@
-//! stub
+#![doc = include_str!("../README.md")]
+
+mod anchors;
+mod error;
+mod log;
+mod map;
+mod receipt;
+mod record;
+mod repo;
+mod tiles;
+mod tree;
+
+pub use anchors::{Anchor, AnchorState, AnchorUpdate};
+pub use error::AuditError;
+pub use log::{AuditLog, Commitment, TreeHead};
+pub use receipt::{Disclosure, Receipt, RecordStatus};
+pub use record::{Record, RecordId};
+pub use repo::trees::StoredCheckpoint;
+pub use tiles::TileRequest;

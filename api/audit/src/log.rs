@@ -1,0 +1,465 @@
+//! The log: appending, sequencing, checkpoints, proofs and tiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api_store::{Db, Tx};
+use api_verify::merkle::{Hash, leaf_hash};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rand::RngCore as _;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::map::{EMPTY, Map, link};
+use crate::record::{Fields, encode_leaf};
+use crate::repo::records::{self, NewRow, Row};
+use crate::repo::streams::{self, Head};
+use crate::repo::trees::{self, LogState, StoredCheckpoint};
+use crate::tree::{self, Growth, Range, TILE_WIDTH, TileId};
+use crate::{AuditError, Record, RecordId};
+
+/// How many records one transaction gives their indices.
+const BATCH: u32 = 10_000;
+/// The kind of the record that holds the map of streams.
+pub(crate) const MAP_KIND: &str = "log.map";
+const ERASED_KIND: &str = "subject.erased";
+/// The tenant of the log's own external ids; no tenant's id looks like this.
+const OWN_TENANT: &str = "(log)";
+
+/// One Merkle log. Cheap to clone; the state is in the database.
+#[derive(Clone, Debug)]
+pub struct AuditLog {
+    pub(crate) id: i64,
+    pub(crate) origin: String,
+}
+
+/// The log at one size: what a checkpoint signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeHead {
+    /// The log's name.
+    pub origin: String,
+    /// The number of leaves.
+    pub size: u64,
+    /// The RFC 6962 root.
+    pub root: Hash,
+}
+
+impl TreeHead {
+    /// The text of the checkpoint (C2SP `tlog-checkpoint`), which the log's key signs.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root))
+    }
+}
+
+/// What an anchor writes to its chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commitment {
+    /// SHA-256 of the origin line.
+    pub origin: [u8; 32],
+    /// The number of leaves.
+    pub size: u64,
+    /// SHA-256 of the checkpoint's text.
+    pub checkpoint: [u8; 32],
+}
+
+impl Commitment {
+    pub(crate) fn new(origin: &str, head: &TreeHead) -> Self {
+        Self {
+            origin: Sha256::digest(origin).into(),
+            size: head.size,
+            checkpoint: Sha256::digest(head.text()).into(),
+        }
+    }
+}
+
+impl AuditLog {
+    /// Opens the log of this name, made when it is new.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`].
+    pub async fn open(db: &Db, origin: &str) -> Result<Self, AuditError> {
+        let mut tx = db.begin().await?;
+        let id = trees::open_log(&mut tx, origin).await?;
+        tx.commit().await?;
+        Ok(Self { id, origin: origin.to_owned() })
+    }
+
+    /// Its name: the origin line of its checkpoints.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub(crate) fn head_at(&self, size: u64, root: Hash) -> TreeHead {
+        TreeHead { origin: self.origin.clone(), size, root }
+    }
+
+    /// Writes a record in the caller's transaction: it is durable when that is. It gets its index
+    /// from [`AuditLog::sequence`] or [`AuditLog::seal`] later.
+    ///
+    /// # Errors
+    /// [`AuditError::Record`] when it cannot be encoded, [`AuditError::ExternalIdUsed`] when its
+    /// external id names another record, [`AuditError::Erased`] when it holds personal data of a
+    /// subject that was erased, [`AuditError::Store`].
+    pub async fn append_in(&self, tx: &mut Tx, record: &Record) -> Result<RecordId, AuditError> {
+        record.check()?;
+        if let Some(found) = self.find_external(tx, record).await? {
+            return Ok(found);
+        }
+        let id = RecordId(Uuid::now_v7());
+        let row = self.encode(tx, id, record, None).await?;
+        if records::insert(tx, self.id, row).await? {
+            return Ok(id);
+        }
+        // Another server inserted the same external id between the look and the insertion.
+        let found = self.find_external(tx, record).await?;
+        found.ok_or_else(|| AuditError::damaged("a record was refused and is not there"))
+    }
+
+    async fn encode<'a>(
+        &self,
+        tx: &mut Tx,
+        id: RecordId,
+        record: &'a Record,
+        index: Option<u64>,
+    ) -> Result<NewRow<'a>, AuditError> {
+        let open = Fields::new(record.open_fields(id)?);
+        let personal = Fields::new(record.personal.clone());
+        let leaf = encode_leaf(&[&open, &personal]);
+        let personal_fields = match &record.subject {
+            Some(subject) => seal_personal(tx, subject, &personal, id).await?,
+            None => None,
+        };
+        Ok(NewRow { id, record, leaf, open_fields: open.to_bytes()?, personal_fields, index })
+    }
+
+    /// The record that has this one's external id already, if it is the same; its time may differ.
+    async fn find_external(
+        &self,
+        tx: &mut Tx,
+        record: &Record,
+    ) -> Result<Option<RecordId>, AuditError> {
+        let Some((tenant, external_id)) = &record.external else { return Ok(None) };
+        let row = records::by_external_id(tx, self.id, tenant, external_id).await?;
+        let Some(row) = row else { return Ok(None) };
+        let id = row.id()?;
+        let mut wanted = record.open_fields(id)?;
+        let mut found = Fields::from_bytes(&row.open_fields)?.values;
+        for fields in [&mut wanted, &mut found] {
+            fields.remove("time");
+        }
+        let same_personal = match open_personal(tx, &row).await? {
+            Some(personal) => personal.values == record.personal,
+            None => true,
+        };
+        if wanted == found && same_personal && row.subject_id == record.subject {
+            return Ok(Some(id));
+        }
+        Err(AuditError::ExternalIdUsed { external_id: external_id.clone(), record: id })
+    }
+
+    /// Gives indices to records that have none, at most `limit`, without gaps and each exactly once,
+    /// however many servers call it. Answers how many.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`]; nothing has changed then.
+    pub async fn sequence(&self, db: &Db, limit: u32) -> Result<u64, AuditError> {
+        let mut tx = db.begin().await?;
+        let mut state = trees::lock_log(&mut tx, self.id).await?;
+        let numbered = self.number_in(&mut tx, &mut state, limit).await?;
+        if numbered > 0 {
+            trees::save_log(&mut tx, self.id, &state).await?;
+            tx.commit().await?;
+        }
+        Ok(numbered)
+    }
+
+    async fn number_in(
+        &self,
+        tx: &mut Tx,
+        state: &mut LogState,
+        limit: u32,
+    ) -> Result<u64, AuditError> {
+        let leaves = records::number(tx, self.id, state.size, limit).await?;
+        let mut growth = self.growth(tx, state.size).await?;
+        let mut heads: BTreeMap<String, Head> = BTreeMap::new();
+        for (stream, leaf) in &leaves {
+            let hash = leaf_hash(leaf);
+            growth.push(hash);
+            if let Some(stream) = stream {
+                if !heads.contains_key(stream) {
+                    let head = self.stream_head(tx, stream).await?;
+                    heads.insert(stream.clone(), head);
+                }
+                if let Some(head) = heads.get_mut(stream) {
+                    head.events += 1;
+                    head.head = link(&head.head, &hash);
+                }
+            }
+        }
+        for head in heads.values() {
+            streams::save_stream(tx, self.id, head).await?;
+        }
+        self.save_growth(tx, &growth).await?;
+        state.size = growth.size();
+        Ok(leaves.len() as u64)
+    }
+
+    async fn stream_head(&self, tx: &mut Tx, stream: &str) -> Result<Head, AuditError> {
+        let head = streams::stream(tx, self.id, stream).await?;
+        Ok(head.unwrap_or_else(|| Head { stream: stream.to_owned(), events: 0, head: EMPTY }))
+    }
+
+    async fn growth(&self, tx: &mut Tx, size: u64) -> Result<Growth, AuditError> {
+        let needed = Growth::needed(size);
+        let tiles = trees::tiles(tx, self.id, &needed).await?;
+        for (level, tile) in needed {
+            let width = size >> (8 * level) & (TILE_WIDTH - 1);
+            if tiles.get(&(level, tile)).map(|hashes| hashes.len() as u64) != Some(width) {
+                return Err(AuditError::damaged(format!("tile {tile} of level {level}")));
+            }
+        }
+        Ok(Growth::new(size, tiles))
+    }
+
+    async fn save_growth(&self, tx: &mut Tx, growth: &Growth) -> Result<(), AuditError> {
+        for (id, hashes) in growth.changed() {
+            trees::save_tile(tx, self.id, id, hashes).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives every waiting record its index, writes the map of streams as the last leaf, and answers
+    /// the head to be signed; `None` while the log is empty. Called again before the signed
+    /// checkpoint is stored, or when nothing new was recorded, it answers the same head.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`]; nothing has changed then.
+    pub async fn seal(&self, db: &Db, at_ms: i64) -> Result<Option<TreeHead>, AuditError> {
+        let mut tx = db.begin().await?;
+        let mut state = trees::lock_log(&mut tx, self.id).await?;
+        while self.number_in(&mut tx, &mut state, BATCH).await? > 0 {}
+        if state.size > state.sealed_size {
+            self.write_map(&mut tx, &mut state, at_ms).await?;
+        }
+        trees::save_log(&mut tx, self.id, &state).await?;
+        let head = self.head_in(&mut tx, state.size).await?;
+        tx.commit().await?;
+        Ok(Some(head).filter(|head| head.size > 0))
+    }
+
+    async fn write_map(
+        &self,
+        tx: &mut Tx,
+        state: &mut LogState,
+        at_ms: i64,
+    ) -> Result<(), AuditError> {
+        let mut map = Map::default();
+        for head in streams::changed_streams(tx, self.id).await? {
+            state.map_root = map.insert(tx, &state.map_root, &head).await?;
+        }
+        map.save(tx).await?;
+        streams::mark_streams_mapped(tx, self.id).await?;
+        let record = Record::new(MAP_KIND, at_ms).field("root", STANDARD.encode(state.map_root));
+        let row = self.encode(tx, RecordId(Uuid::now_v7()), &record, Some(state.size)).await?;
+        let mut growth = self.growth(tx, state.size).await?;
+        growth.push(leaf_hash(&row.leaf));
+        records::insert(tx, self.id, row).await?;
+        self.save_growth(tx, &growth).await?;
+        state.size = growth.size();
+        state.sealed_size = state.size;
+        Ok(())
+    }
+
+    async fn head_in(&self, tx: &mut Tx, size: u64) -> Result<TreeHead, AuditError> {
+        let root = self.hashes(tx, &[(0, size)]).await?;
+        Ok(self.head_at(size, root.first().copied().unwrap_or_default()))
+    }
+
+    /// Stores a signed checkpoint after comparing it with the log itself. Storing it again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`AuditError::Checkpoint`] when the note is not one of this log, whatever its signatures.
+    pub async fn store_checkpoint_in(
+        &self,
+        tx: &mut Tx,
+        note: &str,
+        at_ms: i64,
+    ) -> Result<TreeHead, AuditError> {
+        let wrong = |what: &str| AuditError::Checkpoint(what.to_owned());
+        let (text, signatures) = note.split_once("\n\n").ok_or(wrong("it has no signatures"))?;
+        let size = text.split('\n').nth(1).and_then(|size| size.parse().ok());
+        let size: u64 = size.ok_or(wrong("it has no size"))?;
+        let state = trees::lock_log(tx, self.id).await?;
+        if size == 0 || size > state.size {
+            return Err(AuditError::OutOfRange { wanted: size, size: state.size });
+        }
+        let head = self.head_in(tx, size).await?;
+        if format!("{text}\n") != head.text() {
+            return Err(wrong("its text is not that of this log at that size"));
+        }
+        if !signatures.starts_with("— ") || !signatures.ends_with('\n') {
+            return Err(wrong("its signatures are not lines of a signed note"));
+        }
+        let checkpoint = StoredCheckpoint { size, root: head.root, note: note.to_owned() };
+        trees::insert_checkpoint(tx, self.id, &checkpoint, at_ms).await?;
+        Ok(head)
+    }
+
+    /// The newest signed checkpoint.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`].
+    pub async fn latest_checkpoint(
+        &self,
+        tx: &mut Tx,
+    ) -> Result<Option<StoredCheckpoint>, AuditError> {
+        trees::latest_checkpoint(tx, self.id).await
+    }
+
+    /// The smallest signed checkpoint of at least `size` leaves.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`].
+    pub async fn checkpoint_from(
+        &self,
+        tx: &mut Tx,
+        size: u64,
+    ) -> Result<Option<StoredCheckpoint>, AuditError> {
+        trees::checkpoint_from(tx, self.id, size).await
+    }
+
+    /// The inclusion proof of a leaf in the tree of `size` leaves (RFC 6962 section 2.1.1). Reads at
+    /// most two tiles for each eight levels of the tree.
+    ///
+    /// # Errors
+    /// [`AuditError::OutOfRange`]; [`AuditError::Store`].
+    pub async fn inclusion_proof(
+        &self,
+        tx: &mut Tx,
+        index: u64,
+        size: u64,
+    ) -> Result<Vec<Hash>, AuditError> {
+        self.check_size(tx, size).await?;
+        if index >= size {
+            return Err(AuditError::OutOfRange { wanted: index, size });
+        }
+        self.hashes(tx, &tree::inclusion_ranges(index, size)).await
+    }
+
+    /// The consistency proof between two sizes (RFC 6962 section 2.1.2), `0 < from <= to`.
+    ///
+    /// # Errors
+    /// [`AuditError::OutOfRange`]; [`AuditError::Store`].
+    pub async fn consistency_proof(
+        &self,
+        tx: &mut Tx,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Hash>, AuditError> {
+        self.check_size(tx, to).await?;
+        if from == 0 || from > to {
+            return Err(AuditError::OutOfRange { wanted: from, size: to });
+        }
+        self.hashes(tx, &tree::consistency_ranges(from, to)).await
+    }
+
+    async fn check_size(&self, tx: &mut Tx, wanted: u64) -> Result<(), AuditError> {
+        let size = trees::log_state(tx, self.id).await?.size;
+        if wanted > size { Err(AuditError::OutOfRange { wanted, size }) } else { Ok(()) }
+    }
+
+    async fn hashes(&self, tx: &mut Tx, ranges: &[Range]) -> Result<Vec<Hash>, AuditError> {
+        let wanted: BTreeSet<TileId> = tree::tiles_of(ranges);
+        let tiles = trees::tiles(tx, self.id, &wanted).await?;
+        tree::hashes(ranges, &tiles)
+    }
+
+    /// Holds a subject's data against erasure, or (with `None`) no longer does.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`].
+    pub async fn set_legal_hold_in(
+        &self,
+        tx: &mut Tx,
+        subject: &str,
+        reason: Option<&str>,
+    ) -> Result<(), AuditError> {
+        ensure_subject(tx, subject).await?;
+        records::set_legal_hold(tx, subject, reason).await?;
+        Ok(())
+    }
+
+    /// Erases a subject's personal data: its key and all its sealed fields. Every proof stays valid,
+    /// and the erasure is a record itself, whose id is answered; erasing again changes nothing more.
+    ///
+    /// # Errors
+    /// [`AuditError::LegalHold`]; [`AuditError::Store`].
+    pub async fn erase_in(
+        &self,
+        tx: &mut Tx,
+        subject: &str,
+        at_ms: i64,
+    ) -> Result<RecordId, AuditError> {
+        ensure_subject(tx, subject).await?;
+        let held = records::lock_subject(tx, subject).await?.unwrap_or_default();
+        if let Some(reason) = held.legal_hold {
+            return Err(AuditError::LegalHold { subject: subject.to_owned(), reason });
+        }
+        let external_id = format!("erased:{subject}");
+        if held.erased_at.is_some() {
+            let row = records::by_external_id(tx, self.id, OWN_TENANT, &external_id).await?;
+            return row.ok_or_else(|| AuditError::damaged("an erasure is not in the log"))?.id();
+        }
+        let erased = records::erase_subject(tx, subject, at_ms).await?;
+        let record = Record::new(ERASED_KIND, at_ms)
+            .field("subject", subject)
+            .field("records", erased.to_string())
+            .external_id(OWN_TENANT, external_id);
+        self.append_in(tx, &record).await
+    }
+}
+
+async fn ensure_subject(tx: &mut Tx, subject: &str) -> Result<(), AuditError> {
+    if records::subject(tx, subject).await?.is_none() {
+        let mut key = [0; 32];
+        rand::rng().fill_bytes(&mut key);
+        records::insert_subject(tx, subject, key).await?;
+    }
+    Ok(())
+}
+
+async fn seal_personal(
+    tx: &mut Tx,
+    subject: &str,
+    personal: &Fields,
+    id: RecordId,
+) -> Result<Option<Vec<u8>>, AuditError> {
+    ensure_subject(tx, subject).await?;
+    if personal.values.is_empty() {
+        return Ok(None);
+    }
+    match subject_key(tx, subject).await? {
+        Some(key) => Ok(Some(personal.seal(&key, id)?)),
+        None => Err(AuditError::Erased(subject.to_owned())),
+    }
+}
+
+async fn subject_key(tx: &mut Tx, subject: &str) -> Result<Option<[u8; 32]>, AuditError> {
+    let key = records::subject(tx, subject).await?.and_then(|found| found.key);
+    let damaged = |_| AuditError::damaged(format!("the key of {subject}"));
+    key.map(|key| key.try_into().map_err(damaged)).transpose()
+}
+
+/// The personal fields of a record; `None` when there are none any more.
+pub(crate) async fn open_personal(tx: &mut Tx, row: &Row) -> Result<Option<Fields>, AuditError> {
+    let (Some(subject), Some(sealed)) = (&row.subject_id, &row.personal_fields) else {
+        return Ok(None);
+    };
+    match subject_key(tx, subject).await? {
+        Some(key) => Ok(Some(Fields::unseal(sealed, &key, row.id()?)?)),
+        None => Ok(None),
+    }
+}

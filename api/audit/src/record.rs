@@ -1,0 +1,231 @@
+//! Records and their canonical encoding as leaves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use chacha20poly1305::aead::Aead as _;
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use rand::RngCore as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::AuditError;
+
+const MAGIC: &[u8] = b"roadstead.leaf\x01";
+const COMMITMENT_TAG: &[u8] = b"roadstead.field/v1";
+const SALT_TAG: &[u8] = b"roadstead.salt/v1";
+const FIELDS_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 64;
+const VALUE_BYTES_MAX: usize = 16 << 10;
+const NONCE_BYTES: usize = 24;
+/// Names that every record has by itself.
+const RESERVED: [&str; 4] = ["id", "kind", "stream", "time"];
+
+/// A record's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordId(pub Uuid);
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl FromStr for RecordId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// What is to be recorded: named values. None of them is in the log itself, which holds a salted
+/// commitment to each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub(crate) kind: String,
+    pub(crate) at_ms: i64,
+    pub(crate) external: Option<(String, String)>,
+    pub(crate) stream: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) open: BTreeMap<String, String>,
+    pub(crate) personal: BTreeMap<String, String>,
+}
+
+impl Record {
+    /// A record of something that happened at `at_ms`, milliseconds since 1970. `kind` is like
+    /// `loan.repayment`.
+    #[must_use]
+    pub fn new(kind: impl Into<String>, at_ms: i64) -> Self {
+        Self {
+            kind: kind.into(),
+            at_ms,
+            external: None,
+            stream: None,
+            subject: None,
+            open: BTreeMap::new(),
+            personal: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a value that is no personal data and is never erased. Names are lower-case letters,
+    /// digits, `_`, `.` and `-`; the last of two with one name wins.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.open.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a value that is personal data of the [`Record::subject`]: kept under the subject's key,
+    /// and erased with it.
+    #[must_use]
+    pub fn personal(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.personal.insert(name.into(), value.into());
+        self
+    }
+
+    /// Whose personal data it holds: a random id, such as the customer's.
+    #[must_use]
+    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// Which stream of events it belongs to, such as `loan:<id>`: receipts can then prove that a
+    /// stream's events are complete. The name is public; the id in it must be random.
+    #[must_use]
+    pub fn stream(mut self, stream: impl Into<String>) -> Self {
+        self.stream = Some(stream.into());
+        self
+    }
+
+    /// The caller's own id, unique for a tenant: the same record again is recorded once.
+    #[must_use]
+    pub fn external_id(mut self, tenant: impl Into<String>, id: impl Into<String>) -> Self {
+        self.external = Some((tenant.into(), id.into()));
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), AuditError> {
+        let wrong = |what: String| Err(AuditError::Record(what));
+        for (name, value) in self.open.iter().chain(&self.personal) {
+            if !is_field_name(name) || RESERVED.contains(&name.as_str()) {
+                return wrong(format!("{name:?} cannot be the name of a field"));
+            }
+            if value.len() > VALUE_BYTES_MAX {
+                return wrong(format!("the field {name:?} is too long"));
+            }
+        }
+        if let Some(name) = self.open.keys().find(|name| self.personal.contains_key(*name)) {
+            return wrong(format!("the field {name:?} is given twice"));
+        }
+        if self.open.len() + self.personal.len() + RESERVED.len() > FIELDS_MAX {
+            return wrong("it has too many fields".to_owned());
+        }
+        if !self.personal.is_empty() && self.subject.is_none() {
+            return wrong("personal data needs a subject, or it could not be erased".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The open fields with those that every record has.
+    pub(crate) fn open_fields(&self, id: RecordId) -> Result<BTreeMap<String, String>, AuditError> {
+        let time = jiff::Timestamp::from_millisecond(self.at_ms)
+            .map_err(|_| AuditError::Record(format!("{} ms is no time", self.at_ms)))?;
+        let mut fields = self.open.clone();
+        fields.insert("id".to_owned(), id.to_string());
+        fields.insert("kind".to_owned(), self.kind.clone());
+        fields.insert("time".to_owned(), time.to_string());
+        if let Some(stream) = &self.stream {
+            fields.insert("stream".to_owned(), stream.clone());
+        }
+        Ok(fields)
+    }
+}
+
+fn is_field_name(name: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// Fields with the seed of their salts: enough to open them, and nothing else is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fields {
+    #[serde(with = "hex::serde")]
+    seed: [u8; 32],
+    pub(crate) values: BTreeMap<String, String>,
+}
+
+impl Fields {
+    /// Draws a new seed.
+    pub(crate) fn new(values: BTreeMap<String, String>) -> Self {
+        let mut seed = [0; 32];
+        rand::rng().fill_bytes(&mut seed);
+        Self { seed, values }
+    }
+
+    /// `SHA-256("roadstead.salt/v1" || seed || name)`: showing one salt shows no other.
+    pub(crate) fn salt(&self, name: &str) -> [u8; 32] {
+        let hash = Sha256::new().chain_update(SALT_TAG).chain_update(self.seed);
+        hash.chain_update(name).finalize().into()
+    }
+
+    fn commitments(&self) -> impl Iterator<Item = (&String, [u8; 32])> {
+        self.values.iter().map(|(name, value)| {
+            let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+            let hash = Sha256::new().chain_update(COMMITMENT_TAG).chain_update(self.salt(name));
+            let hash = hash.chain_update([length]).chain_update(name).chain_update(value);
+            (name, hash.finalize().into())
+        })
+    }
+
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, AuditError> {
+        serde_json::to_vec(self).map_err(|error| AuditError::Record(error.to_string()))
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, AuditError> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| AuditError::damaged(format!("fields of a record: {error}")))
+    }
+
+    /// Encrypts under the subject's key; the record's id is bound in.
+    pub(crate) fn seal(&self, key: &[u8; 32], id: RecordId) -> Result<Vec<u8>, AuditError> {
+        let mut nonce = [0; NONCE_BYTES];
+        rand::rng().fill_bytes(&mut nonce);
+        let payload =
+            chacha20poly1305::aead::Payload { msg: &self.to_bytes()?, aad: id.0.as_bytes() };
+        let sealed = XChaCha20Poly1305::new(key.into())
+            .encrypt(XNonce::from_slice(&nonce), payload)
+            .map_err(|_| AuditError::Record("it cannot be encrypted".to_owned()))?;
+        Ok([nonce.to_vec(), sealed].concat())
+    }
+
+    /// Undoes [`Fields::seal`].
+    pub(crate) fn unseal(sealed: &[u8], key: &[u8; 32], id: RecordId) -> Result<Self, AuditError> {
+        let damaged = || AuditError::damaged(format!("personal data of the record {id}"));
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(damaged)?;
+        let payload = chacha20poly1305::aead::Payload { msg: sealed, aad: id.0.as_bytes() };
+        let opened = XChaCha20Poly1305::new(key.into())
+            .decrypt(XNonce::from_slice(nonce), payload)
+            .map_err(|_| damaged())?;
+        Self::from_bytes(&opened)
+    }
+}
+
+/// The canonical encoding: `"roadstead.leaf" || 0x01 || count`, then for each field, ascending by
+/// name, `length || name || commitment`.
+pub(crate) fn encode_leaf(parts: &[&Fields]) -> Vec<u8> {
+    let mut all: Vec<_> = parts.iter().flat_map(|fields| fields.commitments()).collect();
+    all.sort_unstable();
+    let mut leaf = MAGIC.to_vec();
+    leaf.push(u8::try_from(all.len()).unwrap_or(u8::MAX));
+    for (name, commitment) in all {
+        leaf.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+        leaf.extend(name.as_bytes());
+        leaf.extend(commitment);
+    }
+    leaf
+}
