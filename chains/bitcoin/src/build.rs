@@ -20,9 +20,9 @@ use crate::select::{Selection, Target, select};
 ///
 /// - [`Action::Pay`]: one output for each payment in their order, so many payments are one
 ///   transaction; change, where it is worth an output, sits at a place that the intent's id decides.
-/// - [`Purpose::Sweep`] without a replaced fee: every coin of the context goes to the one payment,
-///   whose amount must be [`sweepable`]. A sweep that replaces another keeps its amount, and so takes
-///   the higher fee from further coins, with change.
+/// - [`Purpose::Sweep`]: every coin of the context goes to the one payment, whose amount must be
+///   [`sweepable`]. A sweep that replaces another keeps its amount, and so takes the higher fee from
+///   further coins than those that must be spent, with change.
 /// - [`Action::Anchor`]: one `OP_RETURN` output with [`anchor_payload`](crate::anchor_payload).
 ///
 /// The result depends on nothing but the arguments. Inputs signal replacement (BIP-125), and the
@@ -37,7 +37,7 @@ pub fn build(intent: &Intent, context: &BitcoinContext) -> Result<UnsignedTx, Bu
     let outputs = outputs(intent)?;
     let fee = fee_rule(context)?;
     let inputs = coins::inputs(context, &intent.chain)?;
-    let selection = if intent.purpose == Purpose::Sweep && context.replaced_fee.is_zero() {
+    let selection = if intent.purpose == Purpose::Sweep && spends_everything(context) {
         sweep(&outputs, fee, inputs)?
     } else {
         select(&Target::new(&outputs, fee, &change_script)?, &inputs)?
@@ -71,6 +71,12 @@ pub fn build(intent: &Intent, context: &BitcoinContext) -> Result<UnsignedTx, Bu
 pub fn sweepable(context: &BitcoinContext, to: &Address) -> Result<Amount, BuildError> {
     let inputs = coins::inputs(context, to.chain())?;
     sweep_amount(&inputs, fee_rule(context)?, &script_of(to)?).map(Amount::from)
+}
+
+/// True unless the context is that of a replacement with further coins to pay its higher fee.
+fn spends_everything(context: &BitcoinContext) -> bool {
+    let all = context.coins.iter().all(|coin| context.must_spend.contains(&coin.outpoint));
+    context.replaced_fee.is_zero() && (all || context.must_spend.is_empty())
 }
 
 fn fee_rule(context: &BitcoinContext) -> Result<FeeRule, BuildError> {
