@@ -217,6 +217,12 @@ impl Policy {
         &self.log_origins
     }
 
+    /// How many rules it has.
+    #[must_use]
+    pub const fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
     /// Says whether `request` may be signed, and what counts against the daily limits.
     ///
     /// # Errors

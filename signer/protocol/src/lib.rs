@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod frame;
+
+pub use frame::{FrameError, decode, encode, frame_bytes};
+
 use std::future::Future;
 
 use chain_core::{
