@@ -200,13 +200,37 @@ impl Evm {
     /// # Errors
     /// [`Error::Refused`] when the chain is not that long.
     pub async fn reorg(&self, depth: u64) -> Result<()> {
+        self.replace(depth, &[]).await
+    }
+
+    /// As [`Evm::reorg`], but the transactions are mined again, all in the newest block.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the chain is not that long.
+    pub async fn reorg_keeping(&self, depth: u64) -> Result<()> {
         let height = self.height().await?;
-        if depth == 0 || depth > height {
+        let mut kept = Vec::new();
+        for number in height.saturating_sub(depth)..height {
+            let number = format!("{:#x}", number.saturating_add(1));
+            let block: Value =
+                self.rpc.call("eth_getBlockByNumber", json!([number, false])).await?;
+            for hash in block["transactions"].as_array().into_iter().flatten() {
+                kept.push(self.rpc.call("eth_getRawTransactionByHash", json!([hash])).await?);
+            }
+        }
+        self.replace(depth, &kept).await
+    }
+
+    /// Puts `depth` new blocks in place of the newest ones, with these raw transactions in the last.
+    async fn replace(&self, depth: u64, transactions: &[String]) -> Result<()> {
+        let height = self.height().await?;
+        let Some(last) = depth.checked_sub(1).filter(|_| depth <= height) else {
             return Err(Error::Refused(format!(
                 "cannot reorganise {depth} blocks of a chain of {height}"
             )));
-        }
-        self.rpc.call::<Value>("anvil_reorg", json!([depth, []])).await.map(|_| ())
+        };
+        let placed: Vec<Value> = transactions.iter().map(|raw| json!([raw, last])).collect();
+        self.rpc.call::<Value>("anvil_reorg", json!([depth, placed])).await.map(|_| ())
     }
 
     async fn send(&self, mut transaction: Value) -> Result<String> {

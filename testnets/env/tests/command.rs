@@ -135,7 +135,8 @@ fn a_day_with_the_networks() {
     let height = user.json(&["mine", "bitcoin", "3"])["height"].as_u64().unwrap();
     assert!(user.json(&["reorg", "btc", "2"])["height"].as_u64().unwrap() > height);
     user.says(&["mine", "evm", "3"]);
-    user.says(&["reorg", "evm", "2"]);
+    assert_eq!(user.json(&["reorg", "evm", "2"])["dropped"], false);
+    user.says(&["reorg", "evm", "2", "--drop"]);
     user.says(&["mine", "solana", "3"]);
 
     assert!(user.complains(&["reorg", "solana", "1"]).contains("cannot be reorganised"));

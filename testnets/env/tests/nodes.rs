@@ -54,6 +54,26 @@ async fn evm_reorganisation_drops_transactions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn evm_reorganisation_can_mine_the_transactions_again_elsewhere() {
+    let env = TestEnv::builder().anvil().start().await.unwrap();
+    let evm = env.evm().unwrap();
+    let first = evm.fund(EVM_STRANGER, Amount::new(7)).await.unwrap();
+    let second = evm.fund(EVM_STRANGER, Amount::new(8)).await.unwrap();
+    evm.mine(1).await.unwrap();
+    let block_of = |hash: String| async move {
+        let receipt: Value =
+            evm.rpc().call("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+        receipt["blockNumber"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(block_of(first.clone()).await, "0x1");
+    evm.reorg_keeping(3).await.unwrap();
+    assert_eq!(evm.height().await.unwrap(), 3);
+    assert_eq!(block_of(first).await, "0x3");
+    assert_eq!(block_of(second).await, "0x3");
+    assert_eq!(evm.balance(EVM_STRANGER).await.unwrap(), Amount::new(15));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn evm_token_has_one_address_everywhere() {
     let start = || TestEnv::builder().anvil().start();
     let (one, other) = tokio::try_join!(start(), start()).unwrap();

@@ -109,18 +109,31 @@ pub(crate) async fn mine(chain: Chain, blocks: u64, as_json: bool) -> anyhow::Re
     print(as_json, &value, &format!("{name} is at {height}"))
 }
 
-/// Replaces the newest `depth` blocks.
-pub(crate) async fn reorg(chain: Chain, depth: u64, as_json: bool) -> anyhow::Result<()> {
+/// Replaces the newest `depth` blocks; their transactions are mined again, or dropped from the chain.
+pub(crate) async fn reorg(
+    chain: Chain,
+    depth: u64,
+    drop: bool,
+    as_json: bool,
+) -> anyhow::Result<()> {
     let state = Files::open()?.required()?;
     let height = match chain {
         Chain::Evm => {
             let evm = Evm::connect(&state.evm.rpc_url).await?;
-            evm.reorg(depth).await?;
+            if drop {
+                evm.reorg(depth).await?
+            } else {
+                evm.reorg_keeping(depth).await?
+            }
             evm.height().await?
         }
         Chain::Bitcoin => {
             let bitcoin = Bitcoin::connect(&state.bitcoin.rpc_url).await?;
-            bitcoin.reorg(depth).await?;
+            if drop {
+                bitcoin.reorg_empty(depth).await?
+            } else {
+                bitcoin.reorg(depth).await?
+            }
             bitcoin.height().await?
         }
         Chain::Solana => {
@@ -129,7 +142,7 @@ pub(crate) async fn reorg(chain: Chain, depth: u64, as_json: bool) -> anyhow::Re
         }
     };
     let name = name(chain);
-    let value = json!({ "network": name, "replaced": depth, "height": height });
+    let value = json!({ "network": name, "replaced": depth, "dropped": drop, "height": height });
     print(
         as_json,
         &value,

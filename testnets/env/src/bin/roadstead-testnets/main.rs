@@ -46,13 +46,16 @@ enum Command {
         #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
         blocks: u64,
     },
-    /// Replace the newest blocks by others.
+    /// Replace the newest blocks by others, with the same transactions unless told otherwise.
     Reorg {
         /// Which network.
         chain: Chain,
         /// How many blocks.
         #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
         depth: u64,
+        /// Leave their transactions out of the new branch (EVM: gone; Bitcoin: in the mempool).
+        #[arg(long)]
+        drop: bool,
     },
     /// Stop the networks; their chains are gone.
     Down,
@@ -100,6 +103,6 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             act::faucet(&address, &amount, asset.as_deref(), cli.json).await
         }
         Command::Mine { chain, blocks } => act::mine(chain, blocks, cli.json).await,
-        Command::Reorg { chain, depth } => act::reorg(chain, depth, cli.json).await,
+        Command::Reorg { chain, depth, drop } => act::reorg(chain, depth, drop, cli.json).await,
     }
 }
