@@ -47,6 +47,13 @@ pub struct EvmNode {
     traces: Traces,
 }
 
+impl std::fmt::Debug for EvmNode {
+    /// Without the URL, which holds a key at most hosted nodes.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("EvmNode").field("chain", &self.chain).finish_non_exhaustive()
+    }
+}
+
 impl EvmNode {
     /// Connects and checks that the node follows `chain`.
     ///
