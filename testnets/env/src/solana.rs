@@ -218,7 +218,7 @@ fn subscription_url(url: &str) -> Option<String> {
     let port = parsed.port()?.checked_add(1)?;
     parsed.set_port(Some(port)).ok()?;
     parsed.set_scheme("ws").ok()?;
-    Some(parsed.into())
+    Some(parsed.as_str().trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn subscriptions_are_one_port_up() {
         let url = subscription_url("http://127.0.0.1:8899");
-        assert_eq!(url.as_deref(), Some("ws://127.0.0.1:8900/"));
+        assert_eq!(url.as_deref(), Some("ws://127.0.0.1:8900"));
     }
 
     #[test]

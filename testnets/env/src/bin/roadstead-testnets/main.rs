@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 /// Real local networks in the background: anvil, bitcoind on regtest, and a Solana node.
 #[derive(Parser)]
-#[command(name = "cargo testnets", version, max_term_width = 100)]
+#[command(name = "testnets", bin_name = "cargo testnets", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -22,6 +22,12 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "error: {error:#}");
 }
 
+/// A remark that is not part of the answer.
+pub(crate) fn note(text: &str) {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Which networks run, where, and how far they are.
 pub(crate) async fn status(as_json: bool) -> anyhow::Result<()> {
     let Some(state) = Files::open()?.running()? else {

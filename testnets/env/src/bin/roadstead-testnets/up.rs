@@ -69,7 +69,9 @@ impl Settings {
 /// Starts the networks in the background, unless they run.
 pub(crate) async fn up(settings: &Settings, json: bool) -> anyhow::Result<()> {
     let files = Files::open()?;
-    if files.running()?.is_none() {
+    if files.running()?.is_some() {
+        show::note("the networks are up already, with the settings they were started with");
+    } else {
         settings.check_ports()?;
         provide().await?;
         let holder = start_holder(settings, &files)?;
