@@ -22,6 +22,12 @@ contract Payer {
         try this.payAndRevert{value: msg.value}(to) {} catch {}
     }
 
+    /// @notice Pays from the innermost of `depth` nested calls.
+    function payFromBelow(address payable to, uint256 depth) external payable {
+        if (depth == 0) _pay(to, msg.value);
+        else this.payFromBelow{value: msg.value}(to, depth - 1);
+    }
+
     /// @notice Pays by destroying a contract that holds the value.
     function payByDestruction(address payable to) external payable {
         new Doomed{value: msg.value}(to);
