@@ -12,6 +12,7 @@ pub mod provision;
 mod rpc;
 mod solana;
 pub mod spl;
+mod token;
 mod watchdog;
 
 pub use binaries::{Binaries, binaries};
@@ -20,10 +21,11 @@ pub use cache::cache_dir;
 pub use coins::{family_of, parse_amount};
 pub use env::{TestEnv, TestEnvBuilder};
 pub use error::{Error, Result};
-pub use evm::{Evm, EvmOptions, TestToken};
+pub use evm::{Evm, EvmOptions};
 pub use ports::{Port, PortPair};
 pub use rpc::Rpc;
 pub use solana::{Solana, SolanaOptions};
+pub use token::TestToken;
 pub use watchdog::Watched;
 
 /// The developer mnemonic of every local network: anvil's, known to the whole world. Never put

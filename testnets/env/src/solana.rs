@@ -3,18 +3,24 @@ use std::time::Duration;
 
 use chain_core::{Amount, ChainId};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 
 use crate::env::until_ready;
 use crate::error::{Error, Result};
 use crate::ports::{Port, PortPair};
 use crate::provision::{self, SolanaProgram};
 use crate::rpc::Rpc;
+use crate::spl;
+use crate::token::{TOKEN_DECIMALS, TestToken};
 use crate::watchdog::Watched;
 
 /// The node refuses to leave an account with less: the rent-exempt minimum of an empty account.
 const FUND_MIN_LAMPORTS: u128 = 890_880;
 const CONFIRM_LIMIT: Duration = Duration::from_secs(30);
 const SLOT_MS: u64 = 50;
+/// What the authority of the test token starts with: a thousand token accounts' rent.
+const AUTHORITY_LAMPORTS: u128 = 5_000_000_000;
 
 /// How the Solana node is started.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +38,7 @@ pub struct Solana {
     url: String,
     ws_url: String,
     chain: ChainId,
+    token: OnceCell<TestToken>,
     node: Option<(Watched, PortPair)>,
 }
 
@@ -70,7 +77,7 @@ impl Solana {
         let chain =
             format!("solana:{reference}").parse().map_err(|error| refused(format!("{error}")))?;
         let ws_url = subscription_url(url).ok_or_else(|| refused("no port in it".into()))?;
-        Ok(Self { rpc, url: url.to_owned(), ws_url, chain, node: None })
+        Ok(Self { rpc, url: url.to_owned(), ws_url, chain, token: OnceCell::new(), node: None })
     }
 
     /// The HTTP address for JSON-RPC.
@@ -133,6 +140,60 @@ impl Solana {
         Ok(signature)
     }
 
+    /// Creates the test token (`RTT`, 6 places), the first time on this handle.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] or [`Error::Refused`] when the node refuses it.
+    pub async fn deploy_token(&self) -> Result<TestToken> {
+        let create = async {
+            let secret = token_authority();
+            self.fund(&spl::address(&secret).to_string(), Amount::new(AUTHORITY_LAMPORTS)).await?;
+            let mint = spl::create_mint(&self.url, &secret, TOKEN_DECIMALS).await?;
+            self.token_at(mint)
+        };
+        self.token.get_or_try_init(|| create).await.cloned()
+    }
+
+    /// The test token whose mint is known, for a handle that did not create it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the mint is no address.
+    pub fn token_at(&self, mint: String) -> Result<TestToken> {
+        TestToken::new(&format!("{}/token:{mint}", self.chain), mint)
+    }
+
+    /// Mints `amount` units of `token` for the wallet `owner`, whose token account is created if it
+    /// is absent; returns the signature.
+    ///
+    /// # Errors
+    /// As [`Solana::fund`].
+    pub async fn fund_token(
+        &self,
+        token: &TestToken,
+        owner: &str,
+        amount: Amount,
+    ) -> Result<String> {
+        spl::mint_to(&self.url, &token_authority(), &token.address, owner, amount).await
+    }
+
+    /// What the wallet `owner` holds of `token`, in its smallest unit.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] when an address is none.
+    pub async fn token_balance(&self, token: &TestToken, owner: &str) -> Result<Amount> {
+        let options = json!({ "encoding": "jsonParsed", "commitment": "confirmed" });
+        let query = json!([owner, { "mint": token.address }, options]);
+        let answer: Value = self.rpc.call("getTokenAccountsByOwner", query).await?;
+        let amounts = answer["value"].as_array().into_iter().flatten().map(|account| {
+            let info = &account["account"]["data"]["parsed"]["info"];
+            info["tokenAmount"]["amount"].as_str().unwrap_or_default().parse::<Amount>()
+        });
+        let amounts = amounts.collect::<std::result::Result<Vec<_>, _>>();
+        amounts
+            .and_then(Amount::checked_sum)
+            .map_err(|error| Error::Refused(format!("token accounts of {owner}: {error}")))
+    }
+
     /// Waits until `signature` is confirmed.
     ///
     /// # Errors
@@ -179,6 +240,11 @@ impl Solana {
                 .into(),
         ))
     }
+}
+
+/// The same key on every local network, so that another process may mint too.
+fn token_authority() -> [u8; 32] {
+    Sha256::digest(b"roadstead local Solana token authority").into()
 }
 
 fn ports(options: &SolanaOptions) -> Result<PortPair> {

@@ -141,7 +141,7 @@ fn signed(message: &Message, secrets: &[&[u8; 32]]) -> Result<Vec<u8>> {
     Ok(transaction)
 }
 
-fn address(secret: &[u8; 32]) -> Pubkey {
+pub(crate) fn address(secret: &[u8; 32]) -> Pubkey {
     Pubkey::new_from_array(SigningKey::from_bytes(secret).verifying_key().to_bytes())
 }
 

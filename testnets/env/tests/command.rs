@@ -132,6 +132,7 @@ fn a_day_with_the_networks() {
     assert_eq!(user.json(&["faucet", EVM, "2", "--asset", "RTT"])["amount"], "2000000");
     assert_eq!(user.json(&["faucet", BITCOIN, "0.5"])["network"], "bitcoin");
     assert!(user.says(&["faucet", SOLANA, "2"]).contains("2 SOL"));
+    assert_eq!(user.json(&["faucet", SOLANA, "7.5", "--asset", "RTT"])["amount"], "7500000");
     let height = user.json(&["mine", "bitcoin", "3"])["height"].as_u64().unwrap();
     assert!(user.json(&["reorg", "btc", "2"])["height"].as_u64().unwrap() > height);
     user.says(&["mine", "evm", "3"]);

@@ -5,7 +5,7 @@ use chain_core::Amount;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-use testnets::{Bitcoin, BitcoinOptions, Evm, EvmOptions, TestEnv};
+use testnets::{Bitcoin, BitcoinOptions, Evm, EvmOptions, Solana, TestEnv};
 
 const EVM_STRANGER: &str = "0x000000000000000000000000000000000000bEEF";
 const BITCOIN_STRANGER: &str = "bcrt1q6rz28mcfaxtmd6v789l9rrlrusdprr9pz3cppk";
@@ -150,6 +150,23 @@ async fn solana_funds_and_advances_but_is_not_reorganised() {
     let error = solana.fund(SOLANA_STRANGER, Amount::new(1)).await.unwrap_err();
     assert!(error.to_string().contains("rent"), "{error}");
     assert!(solana.reorg().unwrap_err().to_string().contains("cannot be reorganised"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn solana_token_is_minted_for_a_wallet_without_an_account() {
+    let env = TestEnv::builder().solana().start().await.unwrap();
+    let solana = env.solana().unwrap();
+    let token = solana.deploy_token().await.unwrap();
+    assert_eq!(solana.deploy_token().await.unwrap(), token);
+    assert_eq!(token.asset.token(), Some(token.address.as_str()));
+    assert_eq!(solana.token_balance(&token, SOLANA_STRANGER).await.unwrap(), Amount::ZERO);
+    solana.fund_token(&token, SOLANA_STRANGER, Amount::new(25)).await.unwrap();
+    // Another process knows the mint only.
+    let other = Solana::connect(solana.rpc_url()).await.unwrap();
+    let same = other.token_at(token.address.clone()).unwrap();
+    assert_eq!(same, token);
+    other.fund_token(&same, SOLANA_STRANGER, Amount::new(5)).await.unwrap();
+    assert_eq!(solana.token_balance(&token, SOLANA_STRANGER).await.unwrap(), Amount::new(30));
 }
 
 #[tokio::test(flavor = "multi_thread")]

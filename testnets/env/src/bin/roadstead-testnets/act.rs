@@ -40,7 +40,14 @@ pub(crate) async fn faucet(
             }
         }
         ChainFamily::Solana => {
-            Solana::connect(&state.solana.rpc_url).await?.fund(address, minor).await?
+            let solana = Solana::connect(&state.solana.rpc_url).await?;
+            match state.solana.token.as_deref().filter(|_| coin.token) {
+                Some(token) => {
+                    let mint = token.rsplit(':').next().unwrap_or_default().to_owned();
+                    solana.fund_token(&solana.token_at(mint)?, address, minor).await?
+                }
+                None => solana.fund(address, minor).await?,
+            }
         }
     };
     let symbol = coin.symbol;

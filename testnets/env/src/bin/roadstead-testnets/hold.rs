@@ -38,7 +38,7 @@ fn builder(settings: &Settings) -> testnets::TestEnvBuilder {
 
 async fn describe(env: &TestEnv) -> anyhow::Result<State> {
     let (evm, bitcoin, solana) = (env.evm()?, env.bitcoin()?, env.solana()?);
-    let token = evm.deploy_token().await?;
+    let (erc20, spl) = tokio::try_join!(evm.deploy_token(), solana.deploy_token())?;
     Ok(State {
         pid: std::process::id(),
         mnemonic: DEV_MNEMONIC.to_owned(),
@@ -46,7 +46,7 @@ async fn describe(env: &TestEnv) -> anyhow::Result<State> {
             chain: evm.chain().to_string(),
             rpc_url: evm.rpc_url().to_owned(),
             ws_url: None,
-            token: Some(token.asset.to_string()),
+            token: Some(erc20.asset.to_string()),
         },
         bitcoin: Network {
             chain: bitcoin.chain().to_string(),
@@ -58,7 +58,7 @@ async fn describe(env: &TestEnv) -> anyhow::Result<State> {
             chain: solana.chain().to_string(),
             rpc_url: solana.rpc_url().to_owned(),
             ws_url: Some(solana.ws_url().to_owned()),
-            token: None,
+            token: Some(spl.asset.to_string()),
         },
     })
 }

@@ -1,16 +1,20 @@
+mod erc20;
+
 use std::path::Path;
 use std::time::Duration;
 
-use alloy_primitives::{Address as EvmAddress, B256, Bytes, U256, hex, keccak256};
-use chain_core::{Amount, AssetId, ChainId};
+use alloy_primitives::{Address as EvmAddress, B256, Bytes, U256, keccak256};
+use chain_core::{Amount, ChainId};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use self::erc20::{call_data, init_code};
 use crate::env::until_ready;
 use crate::error::{Error, Result};
 use crate::ports::Port;
 use crate::provision;
 use crate::rpc::Rpc;
+use crate::token::TestToken;
 use crate::watchdog::Watched;
 
 /// The tenth developer account gives money away; tests may use the nine before it.
@@ -19,7 +23,6 @@ const FAUCET: &str = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
 const ENDOWMENT_ETHER: &str = "100000000";
 /// The deterministic deployment proxy, which anvil has from the start.
 const DEPLOYER: &str = "0x4e59b44847b379578588920cA78FbF26c0B4956C";
-const TOKEN_ARTEFACT: &str = include_str!("../../../chains/evm/contracts/TestToken.json");
 /// Blocks that anvil's `finalized` tag is behind the head: two epochs of one slot.
 const FINALITY_DEPTH: u64 = 2;
 const RECEIPT_LIMIT: Duration = Duration::from_secs(30);
@@ -42,19 +45,6 @@ pub struct Evm {
     chain: ChainId,
     faucet: Mutex<()>,
     node: Option<(Watched, Port)>,
-}
-
-/// The test network's ERC-20 token. Anybody may mint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TestToken {
-    /// The CAIP-19 id.
-    pub asset: AssetId,
-    /// The contract or mint, as the network writes it.
-    pub address: String,
-    /// Its symbol.
-    pub symbol: &'static str,
-    /// Decimal places.
-    pub decimals: u8,
 }
 
 impl Evm {
@@ -172,7 +162,7 @@ impl Evm {
     /// # Errors
     /// [`Error::Rpc`] when the node refuses it.
     pub async fn deploy_token(&self) -> Result<TestToken> {
-        let init_code = token_init_code()?;
+        let init_code = init_code()?;
         let deployer = parse_address(DEPLOYER)?;
         let address = deployer.create2(B256::ZERO, keccak256(&init_code));
         let code: Bytes = self.rpc.call("eth_getCode", json!([address, "latest"])).await?;
@@ -180,10 +170,8 @@ impl Evm {
             let data = Bytes::from([B256::ZERO.as_slice(), &init_code].concat());
             self.send(json!({ "to": deployer, "data": data })).await?;
         }
-        let asset = format!("{}/erc20:{address:#x}", self.chain)
-            .parse()
-            .map_err(|error| Error::Refused(format!("test token: {error}")))?;
-        Ok(TestToken { asset, address: address.to_string(), symbol: "RTT", decimals: 6 })
+        let asset = format!("{}/erc20:{address:#x}", self.chain);
+        TestToken::new(&asset, address.to_string())
     }
 
     /// Mines `blocks` blocks.
@@ -283,32 +271,4 @@ fn amount(value: U256) -> Result<Amount> {
     u128::try_from(value)
         .map(Amount::new)
         .map_err(|_| Error::Refused("a balance past 128 bits".into()))
-}
-
-/// The ABI encoding of a call whose arguments are single words.
-fn call_data(signature: &str, words: &[B256]) -> Bytes {
-    let selector = keccak256(signature);
-    let mut data = selector[..4].to_vec();
-    words.iter().for_each(|word| data.extend_from_slice(word.as_slice()));
-    data.into()
-}
-
-/// The contract's creation code with its constructor's arguments: name, symbol, decimals.
-fn token_init_code() -> Result<Vec<u8>> {
-    let broken = |reason: String| Error::Refused(format!("TestToken.json: {reason}"));
-    let artefact: Value =
-        serde_json::from_str(TOKEN_ARTEFACT).map_err(|error| broken(error.to_string()))?;
-    let bytecode = artefact["bytecode"].as_str().ok_or_else(|| broken("no bytecode".into()))?;
-    let mut code = hex::decode(bytecode).map_err(|error| broken(error.to_string()))?;
-    let word = |value: u64| B256::from(U256::from(value));
-    let text = |value: &str| {
-        let mut padded = [0_u8; 32];
-        padded[..value.len()].copy_from_slice(value.as_bytes());
-        B256::from(padded)
-    };
-    // Offsets of the two strings, the number, then each string as length and one padded word.
-    let (name, symbol) = ("Roadstead Test Token", "RTT");
-    let arguments = [word(0x60), word(0xa0), word(6), word(20), text(name), word(3), text(symbol)];
-    arguments.iter().for_each(|argument| code.extend_from_slice(argument.as_slice()));
-    Ok(code)
 }
