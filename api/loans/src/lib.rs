@@ -8,10 +8,13 @@ mod fraction;
 pub mod loan;
 mod money;
 mod rate;
+mod repo;
 pub mod schedule;
+mod service;
 pub mod terms;
 
 pub use error::LoanError;
 pub use fraction::{Fraction, Rounding};
 pub use money::Money;
 pub use rate::Rate;
+pub use service::*;

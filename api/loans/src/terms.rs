@@ -141,6 +141,17 @@ impl Component {
     /// All four, in the usual order of a waterfall.
     pub const ALL: [Self; 4] = [Self::Fee, Self::Penalty, Self::Interest, Self::Principal];
 
+    /// Its name: `fee`, `penalty`, `interest`, `principal`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fee => "fee",
+            Self::Penalty => "penalty",
+            Self::Interest => "interest",
+            Self::Principal => "principal",
+        }
+    }
+
     /// The place in an array of four.
     #[must_use]
     pub const fn index(self) -> usize {

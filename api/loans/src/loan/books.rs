@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::fold::Loan;
 use crate::terms::Component;
@@ -55,6 +55,39 @@ impl Flow {
             Self::Forgiven(component) => (Forgiveness, Receivable(component)),
             Self::WrittenOff(component) => (ChargeOff, Receivable(component)),
         }
+    }
+}
+
+impl Flow {
+    /// Its name in stored totals: `lent`, `paid.interest`, ….
+    #[must_use]
+    pub fn name(self) -> String {
+        let (kind, component) = match self {
+            Self::Lent => return "lent".to_owned(),
+            Self::Earned(component) => ("earned", component),
+            Self::Paid(component) => ("paid", component),
+            Self::Capitalised(component) => ("capitalised", component),
+            Self::Forgiven(component) => ("forgiven", component),
+            Self::WrittenOff(component) => ("written_off", component),
+        };
+        format!("{kind}.{}", component.name())
+    }
+
+    /// The flow with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let Some((kind, component)) = name.split_once('.') else {
+            return (name == "lent").then_some(Self::Lent);
+        };
+        let component = Component::ALL.into_iter().find(|known| known.name() == component)?;
+        Some(match kind {
+            "earned" => Self::Earned(component),
+            "paid" => Self::Paid(component),
+            "capitalised" => Self::Capitalised(component),
+            "forgiven" => Self::Forgiven(component),
+            "written_off" => Self::WrittenOff(component),
+            _ => return None,
+        })
     }
 }
 
@@ -124,6 +157,24 @@ impl Books {
             }
         }
         Ok(balance)
+    }
+}
+
+impl Serialize for Books {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.totals().map(|(flow, amount)| (flow.name(), amount)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Books {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = BTreeMap::<String, Money>::deserialize(deserializer)?;
+        let mut totals = BTreeMap::new();
+        for (name, amount) in named {
+            let flow = Flow::from_name(&name);
+            totals.insert(flow.ok_or_else(|| de::Error::custom("no such flow"))?, amount);
+        }
+        Ok(Self(totals))
     }
 }
 

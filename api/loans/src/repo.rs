@@ -1,0 +1,464 @@
+//! The SQL of this crate. Every statement about a loan or product names the tenant.
+
+use std::collections::BTreeMap;
+
+use api_ledger::{AccountId, TenantId, TransferId};
+use api_store::{StoreError, Tx, args};
+use jiff::civil::Date;
+use uuid::Uuid;
+
+use crate::LoanError;
+use crate::loan::{Books, Event};
+use crate::service::{Accounts, Product, ServiceError, day_number, day_of};
+use crate::terms::Contract;
+
+/// A loan's row.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredLoan {
+    pub(crate) id: Uuid,
+    pub(crate) product: Uuid,
+    pub(crate) borrower: String,
+    pub(crate) borrower_key: Option<[u8; 32]>,
+    pub(crate) contract: Contract,
+    pub(crate) accounts: Accounts,
+    pub(crate) head: u64,
+    pub(crate) posted: Books,
+    pub(crate) posted_on: Date,
+    pub(crate) running: bool,
+}
+
+/// An event's row.
+pub(crate) struct StoredEvent {
+    pub(crate) loan: Uuid,
+    pub(crate) event: Event,
+    pub(crate) cash: Option<AccountId>,
+}
+
+/// An event to be stored.
+pub(crate) struct NewEvent<'a> {
+    pub(crate) loan: Uuid,
+    pub(crate) event: &'a Event,
+    pub(crate) cash: Option<AccountId>,
+    pub(crate) transfer: Option<TransferId>,
+    pub(crate) moved: &'a Books,
+}
+
+fn damaged(what: &str) -> ServiceError {
+    StoreError::Damaged(what.to_owned()).into()
+}
+
+fn uuid(text: &str) -> Result<Uuid, ServiceError> {
+    text.parse().map_err(|_| damaged("an id is not a UUID"))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, ServiceError> {
+    Ok(serde_json::to_string(value).map_err(LoanError::Stored)?)
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ServiceError> {
+    Ok(serde_json::from_str(text).map_err(LoanError::Stored)?)
+}
+
+fn number(seq: u64) -> Result<i64, ServiceError> {
+    i64::try_from(seq).map_err(|_| LoanError::Overflow.into())
+}
+
+fn count(number: i64) -> Result<u64, ServiceError> {
+    u64::try_from(number).map_err(|_| damaged("a number is negative"))
+}
+
+pub(crate) async fn insert_product(
+    tx: &mut Tx,
+    tenant: TenantId,
+    product: &Product,
+    now: i64,
+) -> Result<bool, ServiceError> {
+    let sql = "INSERT INTO loan_products (id, tenant_id, name, terms, accounts, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    let (terms, accounts) = (json(&product.terms)?, json(&product.accounts)?);
+    let values = args![product.id, tenant.get(), &product.name, terms, accounts, now];
+    Ok(tx.execute(sql, values).await? == 1)
+}
+
+type ProductRow = (String, String, String, String);
+
+fn to_product((id, name, terms, accounts): ProductRow) -> Result<Product, ServiceError> {
+    Ok(Product { id: uuid(&id)?, name, terms: parsed(&terms)?, accounts: parsed(&accounts)? })
+}
+
+pub(crate) async fn product(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Product>, ServiceError> {
+    let sql = "SELECT id, name, terms, accounts FROM loan_products
+        WHERE tenant_id = $1 AND id = $2";
+    let row: Option<ProductRow> = tx.fetch_optional(sql, args![tenant.get(), id]).await?;
+    row.map(to_product).transpose()
+}
+
+pub(crate) async fn products(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Product>, ServiceError> {
+    let sql = "SELECT id, name, terms, accounts FROM loan_products
+        WHERE tenant_id = $1 AND name > $2 ORDER BY name LIMIT $3";
+    let rows: Vec<ProductRow> = tx.fetch_all(sql, args![tenant.get(), after, limit]).await?;
+    rows.into_iter().map(to_product).collect()
+}
+
+pub(crate) async fn insert_loan(
+    tx: &mut Tx,
+    tenant: TenantId,
+    loan: &StoredLoan,
+    now: i64,
+) -> Result<bool, ServiceError> {
+    let sql = "INSERT INTO loans (id, tenant_id, product_id, borrower, borrower_key, contract,
+            accounts, head, posted, posted_on, running, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+    let values = args![
+        loan.id,
+        tenant.get(),
+        loan.product,
+        &loan.borrower,
+        loan.borrower_key.map(|key| key.to_vec()),
+        json(&loan.contract)?,
+        json(&loan.accounts)?,
+        number(loan.head)?,
+        json(&loan.posted)?,
+        day_number(loan.posted_on),
+        loan.running,
+        now,
+    ];
+    Ok(tx.execute(sql, values).await? == 1)
+}
+
+#[derive(sqlx::FromRow)]
+struct LoanRow {
+    id: String,
+    product_id: String,
+    borrower: String,
+    borrower_key: Option<Vec<u8>>,
+    contract: String,
+    accounts: String,
+    head: i64,
+    posted: String,
+    posted_on: i64,
+    running: bool,
+}
+
+impl LoanRow {
+    fn loan(self) -> Result<StoredLoan, ServiceError> {
+        let key = self.borrower_key.map(<[u8; 32]>::try_from).transpose();
+        Ok(StoredLoan {
+            id: uuid(&self.id)?,
+            product: uuid(&self.product_id)?,
+            borrower: self.borrower,
+            borrower_key: key.map_err(|_| damaged("a key has another length"))?,
+            contract: parsed(&self.contract)?,
+            accounts: parsed(&self.accounts)?,
+            head: count(self.head)?,
+            posted: parsed(&self.posted)?,
+            posted_on: day_of(self.posted_on)?,
+            running: self.running,
+        })
+    }
+}
+
+const LOAN: &str = "SELECT id, product_id, borrower, borrower_key, contract, accounts, head,
+        posted, posted_on, running
+    FROM loans WHERE tenant_id = $1 AND id = $2";
+
+pub(crate) async fn loan(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<StoredLoan>, ServiceError> {
+    let row: Option<LoanRow> = tx.fetch_optional(LOAN, args![tenant.get(), id]).await?;
+    row.map(LoanRow::loan).transpose()
+}
+
+pub(crate) async fn lock_loan(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<StoredLoan>, ServiceError> {
+    let row: Option<LoanRow> = tx.lock_optional(LOAN, args![tenant.get(), id]).await?;
+    row.map(LoanRow::loan).transpose()
+}
+
+pub(crate) async fn update_loan(
+    tx: &mut Tx,
+    tenant: TenantId,
+    loan: &StoredLoan,
+) -> Result<(), ServiceError> {
+    let sql = "UPDATE loans SET head = $3, posted = $4, posted_on = $5, running = $6
+        WHERE tenant_id = $1 AND id = $2";
+    let values = args![
+        tenant.get(),
+        loan.id,
+        number(loan.head)?,
+        json(&loan.posted)?,
+        day_number(loan.posted_on),
+        loan.running,
+    ];
+    tx.execute(sql, values).await?;
+    Ok(())
+}
+
+pub(crate) async fn loans_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    borrower: &str,
+    after: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<Uuid>, ServiceError> {
+    let sql = "SELECT id FROM loans WHERE tenant_id = $1 AND borrower = $2
+            AND ($3 = '' OR (created_at, id) >
+                (SELECT created_at, id FROM loans WHERE tenant_id = $1 AND id = $3))
+        ORDER BY created_at, id LIMIT $4";
+    let after = after.map_or_else(String::new, |id| id.to_string());
+    let values = args![tenant.get(), borrower, after, limit];
+    let rows: Vec<(String,)> = tx.fetch_all(sql, values).await?;
+    rows.iter().map(|(id,)| uuid(id)).collect()
+}
+
+pub(crate) async fn insert_event(
+    tx: &mut Tx,
+    tenant: TenantId,
+    new: &NewEvent<'_>,
+    now: i64,
+) -> Result<(), ServiceError> {
+    let sql = "INSERT INTO loan_events (loan_id, seq, tenant_id, id, effective_on, body,
+            cash_account, transfer_id, moved, recorded_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let values = args![
+        new.loan,
+        number(new.event.seq)?,
+        tenant.get(),
+        new.event.id,
+        day_number(new.event.effective),
+        json(&new.event.body)?,
+        new.cash.map(AccountId::get),
+        new.transfer.map(TransferId::get).map(|id| id.to_string()),
+        json(new.moved)?,
+        now,
+    ];
+    tx.execute(sql, values).await.map_err(|error| match error.is_unique_violation() {
+        true => ServiceError::Loan(LoanError::IdReused),
+        false => error.into(),
+    })?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct EventRow {
+    loan_id: String,
+    seq: i64,
+    id: String,
+    effective_on: i64,
+    body: String,
+    cash_account: Option<i64>,
+}
+
+impl EventRow {
+    fn event(&self) -> Result<Event, ServiceError> {
+        Ok(Event {
+            id: uuid(&self.id)?,
+            seq: count(self.seq)?,
+            effective: day_of(self.effective_on)?,
+            body: parsed(&self.body)?,
+        })
+    }
+}
+
+pub(crate) async fn events(
+    tx: &mut Tx,
+    tenant: TenantId,
+    loan: Uuid,
+) -> Result<Vec<Event>, ServiceError> {
+    let sql = "SELECT loan_id, seq, id, effective_on, body, cash_account FROM loan_events
+        WHERE tenant_id = $1 AND loan_id = $2 ORDER BY seq";
+    let rows: Vec<EventRow> = tx.fetch_all(sql, args![tenant.get(), loan]).await?;
+    rows.iter().map(EventRow::event).collect()
+}
+
+pub(crate) async fn event(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<StoredEvent>, ServiceError> {
+    let sql = "SELECT loan_id, seq, id, effective_on, body, cash_account FROM loan_events
+        WHERE tenant_id = $1 AND id = $2";
+    let row: Option<EventRow> = tx.fetch_optional(sql, args![tenant.get(), id]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let cash = row.cash_account.map(AccountId::new);
+    Ok(Some(StoredEvent { loan: uuid(&row.loan_id)?, event: row.event()?, cash }))
+}
+
+pub(crate) async fn transfers(
+    tx: &mut Tx,
+    tenant: TenantId,
+    loan: Uuid,
+) -> Result<BTreeMap<u64, TransferId>, ServiceError> {
+    let sql = "SELECT seq, transfer_id FROM loan_events
+        WHERE tenant_id = $1 AND loan_id = $2 AND transfer_id IS NOT NULL";
+    let rows: Vec<(i64, String)> = tx.fetch_all(sql, args![tenant.get(), loan]).await?;
+    let mut transfers = BTreeMap::new();
+    for (seq, id) in rows {
+        transfers.insert(count(seq)?, TransferId::new(uuid(&id)?));
+    }
+    Ok(transfers)
+}
+
+pub(crate) async fn closed_through(
+    tx: &mut Tx,
+    tenant: TenantId,
+) -> Result<Option<i64>, ServiceError> {
+    let sql = "SELECT closed_through FROM loan_closings WHERE tenant_id = $1";
+    let row: Option<(i64,)> = tx.fetch_optional(sql, args![tenant.get()]).await?;
+    Ok(row.map(|(day,)| day))
+}
+
+pub(crate) async fn close_through(
+    tx: &mut Tx,
+    tenant: TenantId,
+    day: i64,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO loan_closings (tenant_id, closed_through) VALUES ($1, $2)
+        ON CONFLICT (tenant_id) DO UPDATE SET closed_through = excluded.closed_through
+        WHERE excluded.closed_through > loan_closings.closed_through";
+    tx.execute(sql, args![tenant.get(), day]).await.map(drop)
+}
+
+/// A running loan of any tenant, locked for the end of the day.
+#[derive(sqlx::FromRow)]
+pub(crate) struct DueRow {
+    pub(crate) id: String,
+    pub(crate) tenant_id: String,
+    contract: String,
+    accounts: String,
+    posted: String,
+}
+
+/// What the end of the day needs of a loan.
+pub(crate) struct DueLoan {
+    pub(crate) id: String,
+    pub(crate) tenant: TenantId,
+    pub(crate) contract: Contract,
+    pub(crate) accounts: Accounts,
+    pub(crate) posted: Books,
+}
+
+/// Locks up to `limit` running loans after `after` that are not posted up to `day`.
+pub(crate) async fn lock_due(
+    tx: &mut Tx,
+    day: i64,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<DueLoan>, ServiceError> {
+    const PLAIN: &str = "SELECT id, tenant_id, contract, accounts, posted FROM loans
+        WHERE running AND posted_on < $1 AND id > $2 ORDER BY id LIMIT $3";
+    const LOCKING: &str = "SELECT id, tenant_id, contract, accounts, posted FROM loans
+        WHERE running AND posted_on < $1 AND id > $2 ORDER BY id LIMIT $3
+        FOR UPDATE SKIP LOCKED";
+    let sql = match tx {
+        Tx::Sqlite(_) => PLAIN,
+        Tx::Postgres(_) => LOCKING,
+    };
+    let rows: Vec<DueRow> = tx.fetch_all(sql, args![day, after, limit]).await?;
+    let due = |row: DueRow| -> Result<DueLoan, ServiceError> {
+        Ok(DueLoan {
+            tenant: TenantId::new(uuid(&row.tenant_id)?),
+            contract: parsed(&row.contract)?,
+            accounts: parsed(&row.accounts)?,
+            posted: parsed(&row.posted)?,
+            id: row.id,
+        })
+    };
+    rows.into_iter().map(due).collect()
+}
+
+/// The events of the running loans with ids from `first` to `last`, by loan.
+pub(crate) async fn events_between(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<BTreeMap<String, Vec<Event>>, ServiceError> {
+    let sql = "SELECT e.loan_id, e.seq, e.id, e.effective_on, e.body, e.cash_account
+        FROM loan_events e JOIN loans l ON l.id = e.loan_id
+        WHERE l.running AND e.loan_id >= $1 AND e.loan_id <= $2";
+    let rows: Vec<EventRow> = tx.fetch_all(sql, args![first, last]).await?;
+    let mut events: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+    for row in rows {
+        let event = row.event()?;
+        events.entry(row.loan_id).or_default().push(event);
+    }
+    Ok(events)
+}
+
+/// What the end of the day changes in a loan.
+#[derive(serde::Serialize)]
+pub(crate) struct DayUpdate {
+    pub(crate) id: String,
+    /// The totals as a text of JSON, as it is stored.
+    pub(crate) posted: String,
+    pub(crate) running: bool,
+}
+
+/// Notes that these loans are posted up to `day`.
+pub(crate) async fn update_days(
+    tx: &mut Tx,
+    day: i64,
+    updates: &[DayUpdate],
+) -> Result<(), ServiceError> {
+    const SQLITE: &str = "UPDATE loans SET posted = u.value ->> 'posted',
+            running = u.value ->> 'running', posted_on = $1
+        FROM json_each($2) AS u WHERE loans.id = u.value ->> 'id'";
+    const POSTGRES: &str = "UPDATE loans SET posted = u.posted, running = u.running,
+            posted_on = $1
+        FROM json_to_recordset($2::json) AS u (id TEXT, posted TEXT, running BOOLEAN)
+        WHERE loans.id = u.id";
+    let sql = match tx {
+        Tx::Sqlite(_) => SQLITE,
+        Tx::Postgres(_) => POSTGRES,
+    };
+    let changed = tx.execute(sql, args![day, json(&updates)?]).await?;
+    if usize::try_from(changed).is_ok_and(|changed| changed == updates.len()) {
+        return Ok(());
+    }
+    Err(damaged("a locked loan is gone"))
+}
+
+/// What an end of day posted for one set of books.
+pub(crate) struct DayRecord<'a> {
+    pub(crate) transfer: TransferId,
+    pub(crate) tenant: TenantId,
+    pub(crate) day: i64,
+    pub(crate) first: &'a str,
+    pub(crate) last: &'a str,
+    pub(crate) loans: i64,
+}
+
+pub(crate) async fn insert_day(
+    tx: &mut Tx,
+    record: &DayRecord<'_>,
+    now: i64,
+) -> Result<(), ServiceError> {
+    let sql = "INSERT INTO loan_days (transfer_id, tenant_id, day, first_loan, last_loan, loans,
+            recorded_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let values = args![
+        record.transfer.get(),
+        record.tenant.get(),
+        record.day,
+        record.first,
+        record.last,
+        record.loans,
+        now,
+    ];
+    tx.execute(sql, values).await?;
+    Ok(())
+}
