@@ -112,20 +112,22 @@ pub(crate) fn parts<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Parts {
     inputs.into_iter().fold(Parts::default(), |parts, input| parts.and(input.weight))
 }
 
-/// True when no signature proves the amounts of all inputs, so that the transactions which made the
-/// coins have to be shown.
+/// True when the signatures do not prove the amounts of all inputs, so that the transactions which
+/// made the coins have to be shown: with several inputs of which any is P2WPKH.
 ///
-/// A P2WPKH signature covers the amount of its own input alone (BIP-143). Somebody who has two such
-/// inputs signed twice, each time understating the other, combines the honest halves and pays a fee
-/// that no signer ever saw. A Taproot signature covers all amounts (BIP-341), so one Taproot input
-/// makes any lie invalid, and a single input cannot lie about itself.
+/// A P2WPKH signature covers the amount of its own input alone, and neither amount nor kind of the
+/// others (BIP-143). Somebody who has a transaction with two such inputs signed twice, each time
+/// understating the other, combines the honest halves and pays a fee that no signer ever saw. To
+/// call the other input Taproot, which it is not, would do as well, so that these must be proved too.
+/// Taproot signatures cover amounts and scripts of all inputs (BIP-341): where all are said to be
+/// Taproot, any lie makes every signature worthless. A single input cannot lie about itself.
 pub(crate) fn amounts_need_proof<'a>(scripts: impl IntoIterator<Item = &'a ScriptBuf>) -> bool {
-    let (mut count, mut taproot) = (0_usize, false);
+    let (mut count, mut by_key_hash) = (0_usize, false);
     for script in scripts {
         count = count.saturating_add(1);
-        taproot |= script.is_p2tr();
+        by_key_hash |= !script.is_p2tr();
     }
-    count > 1 && !taproot
+    count > 1 && by_key_hash
 }
 
 /// The transactions that made the coins, by their ids, without witnesses.

@@ -183,9 +183,9 @@ pub struct BitcoinContext {
     pub height: u32,
     /// Where change goes.
     pub change: KeyedAddress,
-    /// Raw transactions (hex, witness left out) that made the P2WPKH coins. A signature of several
-    /// P2WPKH inputs proves only each input's own amount, so the signer wants to see where the others
-    /// come from (BIP-174 `non_witness_utxo`); Taproot inputs need none (BIP-341).
+    /// Raw transactions (hex, witness left out) that made the coins, unless all coins are Taproot. A
+    /// P2WPKH signature proves its own input's amount alone, so the signer wants to see where all of
+    /// them come from (BIP-174 `non_witness_utxo`).
     #[serde(default)]
     pub parents: Vec<String>,
     /// The fees, in satoshi, of what a replacement evicts from the pool, descendants included; the

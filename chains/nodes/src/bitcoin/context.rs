@@ -59,14 +59,13 @@ impl BitcoinNode {
         Ok((coins, replaced))
     }
 
-    /// What made the P2WPKH coins: see [`BitcoinContext::parents`].
+    /// What made the coins, where it has to be shown: see [`BitcoinContext::parents`].
     async fn parents(&self, coins: &[Coin]) -> Result<Vec<String>, NodeError> {
-        let by_key_hash: Vec<&Coin> =
-            coins.iter().filter(|coin| coin.owner.key.scheme() == KeyScheme::Bip84).collect();
-        if by_key_hash.len() < 2 {
+        let by_key_hash = coins.iter().any(|coin| coin.owner.key.scheme() == KeyScheme::Bip84);
+        if coins.len() < 2 || !by_key_hash {
             return Ok(Vec::new());
         }
-        let txids = by_key_hash.iter().map(|coin| coin.outpoint.txid.0.parse());
+        let txids = coins.iter().map(|coin| coin.outpoint.txid.0.parse());
         let txids: BTreeSet<Txid> = txids.collect::<Result<_, _>>().map_err(malformed)?;
         self.stripped(&txids).await
     }

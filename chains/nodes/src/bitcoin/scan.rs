@@ -1,7 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bitcoin::consensus::encode::deserialize_hex;
-use bitcoin::{BlockHash, ScriptBuf, Transaction};
+use bitcoin::{BlockHash, ScriptBuf, Transaction, Txid};
 use chain_core::{
     Address, Amount, Block, BlockRef, ChainEvent, NodeError, OutPoint, ScannedAmount,
     ScannedDeposit, TxId, UncheckedAddress, WatchSet,
@@ -40,7 +40,7 @@ impl BitcoinNode {
     pub(super) async fn raw_block(&self, hash: BlockHash) -> Result<bitcoin::Block, NodeError> {
         let hex: String = self.rpc.call("getblock", json!([hash, 0])).await?;
         let block: bitcoin::Block = deserialize_hex(&hex).map_err(malformed)?;
-        if block.block_hash() != hash || !block.check_merkle_root() {
+        if block.block_hash() != hash || !block.check_merkle_root() || lists_twice(&block) {
             return Err(malformed(format!("block {hash} is not what its hash says")));
         }
         Ok(block)
@@ -94,4 +94,11 @@ impl BitcoinNode {
         });
         spent.chain(deposits).collect()
     }
+}
+
+/// The Merkle tree repeats the last node of an odd level, so that a block whose last transactions are
+/// listed twice has the hash of the one where they are not (CVE-2012-2459).
+fn lists_twice(block: &bitcoin::Block) -> bool {
+    let txids: HashSet<Txid> = block.txdata.iter().map(Transaction::compute_txid).collect();
+    txids.len() != block.txdata.len()
 }

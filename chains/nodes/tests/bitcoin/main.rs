@@ -5,5 +5,6 @@
 mod common;
 mod connection;
 mod deposits;
+mod hostile;
 mod network;
 mod payments;

@@ -173,6 +173,33 @@ async fn a_replacement_does_not_spend_what_it_replaces() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn promise_30_a_sweep_is_replaced_with_the_same_payment_and_a_further_coin() -> Result<()> {
+    let net = Network::start().await?;
+    let (owner, treasury) = (external(Bip84, 0), external(Bip86, 99));
+    let coins = net.fund(&[(&owner, 80_000), (&treasury, 30_000)]).await?;
+    let (deposit, fuel) = (coins[0].clone(), coins[1].clone());
+    assert_eq!(deposit.owner, owner);
+    let swept = std::slice::from_ref(&deposit);
+    let context = net.context(&request(&pay(&[(&treasury.address, 1)]), swept)).await?;
+    let action = pay(&[(&treasury.address, sweepable(&context, &treasury.address)?.to_u64()?)]);
+    let sweep = made(intent(Purpose::Sweep, action.clone()), &context)?;
+    net.send(&sweep).await?;
+
+    let mut again = request(&action, &[deposit.clone(), fuel]);
+    again.must_spend = vec![deposit.outpoint];
+    let replacement = made(sweep.intent.clone(), &net.context(&again).await?)?;
+    assert!(replacement.summary.fee_max > sweep.summary.fee_max);
+    net.send(&replacement).await?;
+    net.mine(1).await?;
+    assert_eq!(
+        included_fee(&net.node.status(&replacement.signed.id).await?),
+        replacement.summary.fee_max
+    );
+    assert_eq!(net.node.status(&sweep.signed.id).await?, TxStatus::NotFound);
+    Ok(())
+}
+
 fn commitment() -> AnchorCommitment {
     AnchorCommitment { origin: [0x11; 32], size: 4_242, checkpoint: [0x22; 32] }
 }
