@@ -7,7 +7,7 @@ use chain_core::{
 
 use crate::address::raw;
 use crate::call::{Call, call_of};
-use crate::describe::describe;
+use crate::describe::{decode, describe};
 
 /// Builds the EIP-1559 transaction that does what `intent` says, from the sender and at the nonce
 /// and prices of `context`.
@@ -48,6 +48,35 @@ pub fn sweepable(context: &EvmContext, asset: &AssetId) -> Result<Amount, BuildE
     let movable =
         if asset.is_native() { rest } else { context.token_balance.unwrap_or(Amount::ZERO) };
     if movable.is_zero() { Err(BuildError::Zero) } else { Ok(movable) }
+}
+
+/// The context of a transaction that takes the place of `previous`: the same sender and nonce, and
+/// prices of which each is the fresh one or an eighth more than before, whichever is higher. (Nodes
+/// want a tenth more before they replace what is in their pool.)
+///
+/// Build it with the same intent: recipients and amounts stay, and the cap on fees holds.
+///
+/// # Errors
+/// As [`describe`]; [`BuildError::Unsupported`] when `fresh` is of another sender.
+pub fn replacement(previous: &UnsignedTx, fresh: &EvmContext) -> Result<EvmContext, BuildError> {
+    let (previous, sender) = decode(previous)?;
+    if *sender != fresh.sender {
+        return Err(BuildError::Unsupported("a replacement has the same sender".to_owned()));
+    }
+    let tip = fresh.max_priority_fee_per_gas.max(raised(previous.max_priority_fee_per_gas)?);
+    let fee = fresh.max_fee_per_gas.max(raised(previous.max_fee_per_gas)?);
+    Ok(EvmContext {
+        nonce: previous.nonce,
+        max_fee_per_gas: fee.max(tip),
+        max_priority_fee_per_gas: tip,
+        gas_limit: fresh.gas_limit.max(previous.gas_limit),
+        ..fresh.clone()
+    })
+}
+
+/// An eighth more, rounded up.
+fn raised(price: u128) -> Result<u128, AmountError> {
+    price.checked_add(price.div_ceil(8)).ok_or(AmountError::Overflow)
 }
 
 /// The most that a transaction can cost on the chain itself: gas limit times highest price. (A

@@ -15,7 +15,7 @@ pub use anchor::{
     deployment_proxy_address,
 };
 pub use assemble::{assemble, tx_id};
-pub use build::{build, sweepable};
+pub use build::{build, replacement, sweepable};
 pub use call::{Call, call_of};
 pub use describe::{describe, payloads};
 pub use receipts::{ReceiptProof, ReceiptProofError, receipt_proof};

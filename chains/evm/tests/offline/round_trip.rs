@@ -164,3 +164,28 @@ fn a_token_payment_is_described_in_its_own_asset() {
     assert_eq!(asset.token(), Some(TOKEN));
     assert_eq!(amount.minor(), 5);
 }
+
+#[test]
+fn a_replacement_keeps_everything_but_the_price() {
+    let chain = chain(CHAIN);
+    let before = context(Key::new(1).keyed(&chain));
+    let intent = intent(&chain, pay_native(&chain, RECIPIENT, 5));
+    let previous = build(&intent, &before).unwrap();
+    // Meanwhile the network got cheaper, and our nonce was counted on.
+    let fresh =
+        EvmContext { nonce: 99, max_fee_per_gas: 1, max_priority_fee_per_gas: 0, ..before.clone() };
+    let after = chain_evm::replacement(&previous, &fresh).unwrap();
+    assert_eq!(after.nonce, before.nonce);
+    assert_eq!(after.max_fee_per_gas, before.max_fee_per_gas * 9 / 8);
+    assert_eq!(after.max_priority_fee_per_gas, before.max_priority_fee_per_gas * 9 / 8);
+    let replaced = describe(&build(&intent, &after).unwrap()).unwrap();
+    let original = describe(&previous).unwrap();
+    assert_eq!((replaced.action, replaced.slots), (original.action, original.slots));
+
+    let dearer = EvmContext { max_fee_per_gas: 10_u128.pow(12), ..fresh };
+    let after = chain_evm::replacement(&previous, &dearer).unwrap();
+    assert_eq!(after.max_fee_per_gas, 10_u128.pow(12));
+    let stranger = EvmContext { sender: Key::new(2).keyed(&chain), ..dearer };
+    let refused = chain_evm::replacement(&previous, &stranger);
+    assert!(matches!(refused, Err(BuildError::Unsupported(_))));
+}

@@ -2,12 +2,19 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::Address as RawAddress;
 use chain_core::{Block, ChainEvent, ChainId, NodeError, WatchSet};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::answers::{FullBlock, Receipt};
 use super::deposits::{Deposit, native_payments};
 use super::rpc::{Rpc, quantity};
 use super::tokens;
 use super::traces::Traces;
+
+/// Blocks that one scan reads at most; the caller goes on after the last.
+const BLOCKS_MAX: u64 = 500;
+
+/// Blocks that are asked for at the same time.
+const BLOCKS_AT_ONCE: usize = 8;
 
 /// One scan: what is looked for, in bytes, and where.
 pub(super) struct Scan<'a> {
@@ -37,11 +44,14 @@ impl<'a> Scan<'a> {
 
     /// The blocks `from..=to`, as far as the chain goes.
     pub(super) async fn blocks(&self, from: u64, to: u64) -> Result<Vec<Block>, NodeError> {
+        let to = to.min(from.saturating_add(BLOCKS_MAX - 1));
         let mut blocks: Vec<Block> = Vec::new();
-        for height in from..=to {
-            let Some(block) = self.block(height).await? else { break };
+        let mut answers =
+            stream::iter(from..=to).map(|height| self.block(height)).buffered(BLOCKS_AT_ONCE);
+        while let Some(block) = answers.try_next().await? {
+            let Some(block) = block else { break };
             if blocks.last().is_some_and(|last| last.block.hash != block.parent_hash) {
-                return Err(reorganised(height));
+                return Err(reorganised(block.block.height));
             }
             blocks.push(block);
         }

@@ -9,5 +9,6 @@ mod common;
 mod deposits;
 mod network;
 mod payments;
+mod scripted;
 mod tokens;
 mod world;

@@ -164,11 +164,7 @@ async fn only_one_of_two_transactions_at_a_nonce_confirms() {
     let outcome = world.node.broadcast(&cheaper).await.unwrap();
     assert!(matches!(outcome, BroadcastOutcome::Rejected { .. }), "{outcome:?}");
 
-    let bumped = EvmContext {
-        max_fee_per_gas: context.max_fee_per_gas * 2,
-        max_priority_fee_per_gas: context.max_priority_fee_per_gas * 2,
-        ..context
-    };
+    let bumped = chain_evm::replacement(&world.unsigned(&action, &context), &context).unwrap();
     let bumped = world.sign(&key, &action, &bumped);
     assert_eq!(world.node.broadcast(&bumped).await.unwrap(), BroadcastOutcome::Accepted);
     world.mine_together().await;

@@ -6,7 +6,7 @@ use alloy_sol_types::{SolCall, SolConstructor, sol};
 use chain_core::{
     Action, Address, Amount, AnchorCommitment, AssetId, BroadcastOutcome, ChainEvent, ChainId,
     Context, ContextRequest, EvmContext, FeeTier, Node, Payment, ScannedAmount, ScannedDeposit,
-    SignedTx, UncheckedAddress, WatchSet,
+    SignedTx, UncheckedAddress, UnsignedTx, WatchSet,
 };
 use chain_nodes::evm::{EvmNode, EvmOptions};
 use serde_json::{Value, json};
@@ -189,10 +189,13 @@ impl World {
         }
     }
 
+    pub(crate) fn unsigned(&self, action: &Action, context: &EvmContext) -> UnsignedTx {
+        chain_evm::build(&intent(&self.chain, action.clone()), context).unwrap()
+    }
+
     /// Builds, signs and assembles.
     pub(crate) fn sign(&self, key: &Key, action: &Action, context: &EvmContext) -> SignedTx {
-        let intent = intent(&self.chain, action.clone());
-        let unsigned = chain_evm::build(&intent, context).unwrap();
+        let unsigned = self.unsigned(action, context);
         let payloads = chain_evm::payloads(&unsigned).unwrap();
         chain_evm::assemble(&unsigned, &[key.sign(&payloads[0])]).unwrap()
     }
