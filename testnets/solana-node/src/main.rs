@@ -8,9 +8,8 @@ use std::error::Error;
 use surfpool_core::runloops::start_local_surfnet_runloop;
 use surfpool_core::surfnet::locker::SurfnetSvmLocker;
 use surfpool_core::surfnet::svm::{SurfnetSvm, SurfnetSvmConfig};
-use surfpool_types::{
-    BlockProductionMode, RpcConfig, SimnetConfig, SimnetEvent, SurfpoolConfig,
-};
+use surfpool_core::types::SyntheticBlockhash;
+use surfpool_types::{BlockProductionMode, RpcConfig, SimnetConfig, SimnetEvent, SurfpoolConfig};
 
 /// The value after `--name`, or `default` when the option is absent.
 fn option(name: &str, default: u64) -> Result<u64, Box<dyn Error>> {
@@ -22,6 +21,16 @@ fn option(name: &str, default: u64) -> Result<u64, Box<dyn Error>> {
         }
     }
     Ok(default)
+}
+
+/// Blocks with transactions are stored under a hash of the chain's length; empty blocks are made up
+/// on request with a hash of their slot. The chain starts with length 1 at slot 31, so the parent
+/// hashes around a transaction would not fit. Starting both at the same number mends it.
+fn align_block_hashes(svm: &mut SurfnetSvm) {
+    let first_slot = svm.genesis_slot;
+    svm.chain_tip.index = first_slot;
+    svm.chain_tip.hash = SyntheticBlockhash::new(first_slot.saturating_sub(1)).to_string();
+    svm.reconstruct_sysvars();
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,10 +55,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
         ..SurfpoolConfig::default()
     };
-    let (svm, events, geyser_events) = SurfnetSvm::new(SurfnetSvmConfig {
-        slot_time: slot_ms,
-        ..SurfnetSvmConfig::default()
-    })?;
+    let (mut svm, events, geyser_events) =
+        SurfnetSvm::new(SurfnetSvmConfig { slot_time: slot_ms, ..SurfnetSvmConfig::default() })?;
+    align_block_hashes(&mut svm);
     let locker = SurfnetSvmLocker::new(svm);
     let (commands_tx, commands_rx) = crossbeam_channel::unbounded();
     std::thread::spawn(move || {
