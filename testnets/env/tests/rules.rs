@@ -69,8 +69,12 @@ const KEY_MATERIAL: &[&str] =
     &["custody", "bip39", "argon2", "slip10", "solana-keypair", "solana-seed-phrase"];
 const KEY_HOLDERS: &[&str] = &["custody", "signer-daemon"];
 
-/// What speaks to a node.
+/// What speaks to a node, most of them over plain HTTP.
 const NODE_CLIENTS: &[&str] = &[
+    "reqwest",
+    "ureq",
+    "hyper",
+    "hyper-util",
     "alloy-provider",
     "alloy-transport-http",
     "alloy-transport-ws",
