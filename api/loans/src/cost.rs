@@ -123,12 +123,11 @@ fn effective(
     for (date, amount) in payments {
         grid.push((at(*date).ok_or(LoanError::NoAnnualRate)?, *amount));
     }
-    // The unknown is the yearly discount factor's root: worth(v) rises with v.
     let worth = |rate: Decimal| -> Option<Decimal> {
-        let unit = Decimal::ONE.checked_div(Decimal::ONE.checked_add(rate)?)?;
+        let mut powers = Powers::of(Decimal::ONE.checked_div(Decimal::ONE.checked_add(rate)?)?);
         let mut sum = Decimal::ZERO;
         for (exponent, amount) in &grid {
-            sum = sum.checked_add(amount.checked_mul(unit.checked_powu(*exponent)?)?)?;
+            sum = sum.checked_add(amount.checked_mul(powers.power(*exponent)?)?)?;
         }
         sum.checked_sub(advance)
     };
@@ -156,11 +155,11 @@ fn reg_z(
         grid.push((whole, fraction, *amount));
     }
     let worth = |rate: Decimal| -> Option<Decimal> {
-        let unit = Decimal::ONE.checked_div(Decimal::ONE.checked_add(rate)?)?;
+        let mut powers = Powers::of(Decimal::ONE.checked_div(Decimal::ONE.checked_add(rate)?)?);
         let mut sum = Decimal::ZERO;
         for (whole, fraction, amount) in &grid {
             let odd = Decimal::ONE.checked_add(fraction.checked_mul(rate)?)?;
-            let value = amount.checked_mul(unit.checked_powu(*whole)?)?.checked_div(odd)?;
+            let value = amount.checked_mul(powers.power(*whole)?)?.checked_div(odd)?;
             sum = sum.checked_add(value)?;
         }
         sum.checked_sub(advance)
@@ -194,6 +193,36 @@ fn unit_periods(
     Ok((whole.map_err(|_| LoanError::NoAnnualRate)?, fraction))
 }
 
+/// Powers of one base for exponents that grow in a few different steps.
+struct Powers {
+    base: Decimal,
+    steps: Vec<(u64, Decimal)>,
+    at: (u64, Decimal),
+}
+
+impl Powers {
+    const fn of(base: Decimal) -> Self {
+        Self { base, steps: Vec::new(), at: (0, Decimal::ONE) }
+    }
+
+    fn power(&mut self, exponent: u64) -> Option<Decimal> {
+        let Some(step) = exponent.checked_sub(self.at.0) else {
+            return self.base.checked_powu(exponent);
+        };
+        let known = self.steps.iter().find(|(known, _)| *known == step).map(|(_, power)| *power);
+        let factor = match known {
+            Some(factor) => factor,
+            None => {
+                let factor = self.base.checked_powu(step)?;
+                self.steps.push((step, factor));
+                factor
+            }
+        };
+        self.at = (exponent, self.at.1.checked_mul(factor)?);
+        Some(self.at.1)
+    }
+}
+
 /// Steps of the search: each at least halves the bracket every other time.
 const STEPS_MAX: u32 = 200;
 
@@ -218,7 +247,7 @@ fn root(worth: impl Fn(Decimal) -> Option<Decimal>, high: Decimal) -> Result<Dec
         let middle = width.checked_mul(share).and_then(|part| low.checked_add(part));
         let middle = middle.ok_or(LoanError::NoAnnualRate)?;
         let at_middle = value(middle)?;
-        if at_middle.is_zero() || width < Decimal::new(1, 24) || middle == low || middle == high {
+        if at_middle.is_zero() || width < Decimal::new(1, 20) || middle == low || middle == high {
             return Ok(middle);
         }
         if at_middle.is_sign_positive() {
