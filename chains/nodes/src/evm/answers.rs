@@ -50,11 +50,9 @@ pub(super) struct Receipt {
     pub(super) kind: U64,
     pub(super) gas_used: U256,
     pub(super) cumulative_gas_used: U64,
-    #[serde(default)]
-    pub(super) effective_gas_price: U256,
+    pub(super) effective_gas_price: Option<U256>,
     /// What an OP-stack rollup charges for the data on its parent chain.
-    #[serde(default)]
-    pub(super) l1_fee: U256,
+    pub(super) l1_fee: Option<U256>,
     pub(super) logs_bloom: Bloom,
     pub(super) logs: Vec<LogEntry>,
 }

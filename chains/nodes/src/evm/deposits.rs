@@ -5,7 +5,7 @@ use chain_core::{
     Amount, AssetId, ChainId, NodeError, ScannedAmount, ScannedDeposit, TxId, UncheckedAddress,
 };
 
-use super::answers::{FullBlock, Receipt};
+use super::answers::{FullBlock, Receipt, Transaction};
 
 /// Where in a block a deposit is; its order is the block's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,17 +83,12 @@ pub(super) fn native_payments(
     receipts: &[Receipt],
     watched: &BTreeSet<RawAddress>,
 ) -> Vec<Deposit> {
-    let payment = |(index, (transaction, receipt)): (usize, (&_, &Receipt))| {
-        let transaction: &super::answers::Transaction = transaction;
-        let to = transaction.to.filter(|to| watched.contains(to) && *to != receipt.from)?;
-        let counts = receipt.succeeded() && !transaction.value.is_zero();
-        counts.then(|| Deposit {
-            place: Place { transaction: index, position: Position::Native },
-            tx: transaction.hash,
-            to,
-            token: None,
-            amount: transaction.value,
-        })
+    let payment = |(index, (transaction, receipt)): (usize, (&Transaction, &Receipt))| {
+        let Transaction { hash, to, value: amount } = *transaction;
+        let to = to.filter(|to| watched.contains(to) && *to != receipt.from)?;
+        let place = Place { transaction: index, position: Position::Native };
+        let counts = receipt.succeeded() && !amount.is_zero();
+        counts.then_some(Deposit { place, tx: hash, to, token: None, amount })
     };
     block.transactions.iter().zip(receipts).enumerate().filter_map(payment).collect()
 }

@@ -61,7 +61,8 @@ async fn proof(
 ) -> Result<Vec<String>, NodeError> {
     let receipts: Option<Vec<Receipt>> = rpc.call("eth_getBlockReceipts", (block,)).await?;
     let receipts = receipts.ok_or_else(|| NodeError::NotAvailable(format!("{block} is gone")))?;
-    let encoded: Vec<Vec<u8>> = receipts.iter().map(encode).collect();
+    let encoded: Option<Vec<Vec<u8>>> = receipts.iter().map(encode).collect();
+    let encoded = encoded.ok_or_else(|| unprovable("a receipt", block))?;
     let index = usize::try_from(index).map_err(|_| unprovable("the index", block))?;
     let proof = receipt_proof(&encoded, index)
         .map_err(|error| NodeError::Malformed(format!("block {block}: {error}")))?;
@@ -76,7 +77,8 @@ fn unprovable(what: &str, block: B256) -> NodeError {
 }
 
 /// A receipt as the trie holds it: the type byte, unless it is a legacy one, and the RLP (EIP-2718).
-fn encode(receipt: &Receipt) -> Vec<u8> {
+/// `None` for a type that cannot be.
+fn encode(receipt: &Receipt) -> Option<Vec<u8>> {
     let consensus = alloy_consensus::Receipt {
         status: Eip658Value::Eip658(receipt.succeeded()),
         cumulative_gas_used: receipt.cumulative_gas_used.to(),
@@ -84,10 +86,11 @@ fn encode(receipt: &Receipt) -> Vec<u8> {
     };
     let with_bloom = ReceiptWithBloom { receipt: consensus, logs_bloom: receipt.logs_bloom };
     let mut bytes = Vec::new();
-    match receipt.kind.to::<u8>() {
+    match u8::try_from(receipt.kind).ok()? {
         0 => {}
-        kind => bytes.push(kind),
+        kind @ 1..=0x7f => bytes.push(kind),
+        _ => return None,
     }
     alloy_rlp::Encodable::encode(&with_bloom, &mut bytes);
-    bytes
+    Some(bytes)
 }

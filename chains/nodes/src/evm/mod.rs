@@ -1,4 +1,15 @@
-//! EVM networks over JSON-RPC.
+//! EVM networks over JSON-RPC, by `http://` or `https://` (certificates under Mozilla's roots).
+//!
+//! A node must offer, beside the usual `eth_` calls: `eth_getBlockReceipts`, state at recent blocks
+//! (`eth_call` by block hash), and, where payments from inside contracts are to be seen,
+//! `debug_traceBlockByHash` with `callTracer` or `trace_block`.
+//!
+//! What is a deposit: in a transaction that succeeded, native coin sent to a watched address, by the
+//! transaction itself (`native`) or by a call inside it that was not undone (`trace:0.1`); and
+//! registered tokens by their `Transfer` event (`log:3`, counted within the receipt), of which no more
+//! is credited than the balance grew over the block. What is none: coin that a validator withdraws
+//! from the consensus layer or earns as a fee, tokens that arrive without an event, and a token that
+//! is not registered.
 
 mod answers;
 mod context;

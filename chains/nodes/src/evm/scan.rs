@@ -4,7 +4,7 @@ use alloy_primitives::Address as RawAddress;
 use chain_core::{Block, ChainEvent, ChainId, NodeError, WatchSet};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::answers::{FullBlock, Receipt};
+use super::answers::{FullBlock, Receipt, Transaction};
 use super::deposits::{Deposit, native_payments};
 use super::rpc::{Rpc, quantity};
 use super::tokens;
@@ -93,7 +93,7 @@ impl<'a> Scan<'a> {
         let receipts: Option<Vec<Receipt>> = self.rpc.call("eth_getBlockReceipts", (hash,)).await?;
         let height = block.header.number.to();
         let receipts = receipts.ok_or_else(|| reorganised(height))?;
-        let belongs = |(receipt, transaction): (&Receipt, &super::answers::Transaction)| {
+        let belongs = |(receipt, transaction): (&Receipt, &Transaction)| {
             receipt.transaction_hash == transaction.hash && receipt.block_hash == hash
         };
         let complete = receipts.len() == block.transactions.len()

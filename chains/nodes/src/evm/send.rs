@@ -1,4 +1,4 @@
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes};
 use chain_core::{Amount, BlockRef, BroadcastOutcome, NodeError, SignedTx, TxId, TxStatus};
 use serde::de::IgnoredAny;
 
@@ -75,11 +75,11 @@ pub(super) fn hash_of(tx: &TxId) -> Result<B256, NodeError> {
 }
 
 fn fee_paid(receipt: &Receipt) -> Result<Amount, NodeError> {
-    let fee: Option<U256> = receipt
-        .gas_used
-        .checked_mul(receipt.effective_gas_price)
-        .and_then(|fee| fee.checked_add(receipt.l1_fee));
-    fee.and_then(|fee| u128::try_from(fee).ok())
-        .map(Amount::new)
-        .ok_or_else(|| NodeError::Malformed("an absurd fee in a receipt".to_owned()))
+    let fee = receipt
+        .effective_gas_price
+        .and_then(|price| receipt.gas_used.checked_mul(price))
+        .and_then(|fee| fee.checked_add(receipt.l1_fee.unwrap_or_default()))
+        .and_then(|fee| u128::try_from(fee).ok());
+    fee.map(Amount::new)
+        .ok_or_else(|| NodeError::Malformed("a receipt tells no fee that makes sense".to_owned()))
 }

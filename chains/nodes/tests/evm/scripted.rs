@@ -232,7 +232,8 @@ async fn only_a_verdict_on_the_transaction_is_a_rejection() {
     let action = world.pay_native(to, 5);
     let context = world.context(&key, &action).await;
     let signed = world.sign(&key, &action, &context);
-    let answers: [(fn() -> Reply, &str); 6] = [
+    type Answer = fn() -> Reply;
+    let answers: [(Answer, &str); 6] = [
         (|| Reply::Error(-32000, "insufficient funds"), "rejected"),
         (|| Reply::Error(-32003, "transaction rejected"), "rejected"),
         (|| Reply::Error(-32005, "daily request count exceeded"), "unknown"),
