@@ -156,3 +156,118 @@ fn malformed(reason: &str) -> NodeError {
 fn malformed_by(error: &dyn std::error::Error) -> NodeError {
     NodeError::Malformed(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const OWNER: &str = "7EqQdEULxWcraVx3mXKFjc84LhCkMGZCkRuDpvcMwJeK";
+    const THIEF: &str = "4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi";
+    const MINT: &str = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
+    const TOKEN_2022: &str = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb";
+
+    fn chain() -> ChainId {
+        "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp".parse().unwrap()
+    }
+
+    /// The owner's associated account goes from 10 to 30 units; lamports stay.
+    fn arrival() -> Value {
+        let owner = wallet(&chain(), OWNER).unwrap();
+        let asset = format!("{}/token:{MINT}", chain()).parse().unwrap();
+        let account = token_account(&owner, &asset).unwrap();
+        let balance = |amount: &str| {
+            json!({
+                "accountIndex": 1, "mint": MINT, "owner": OWNER, "programId": TOKEN_PROGRAM,
+                "uiTokenAmount": { "amount": amount, "decimals": 6 },
+            })
+        };
+        json!({
+            "transaction": {
+                "signatures": ["signature"],
+                "accountKeys": [{ "pubkey": THIEF }, { "pubkey": account.as_str() }, { "pubkey": OWNER }],
+            },
+            "meta": {
+                "err": null, "fee": 5000,
+                "preBalances": [9, 9, 9], "postBalances": [4, 9, 9],
+                "preTokenBalances": [balance("10")], "postTokenBalances": [balance("30")],
+            },
+        })
+    }
+
+    /// The amounts found after `change` of the arrival at `pointer`.
+    fn amounts(pointer: &str, change: Value) -> Result<Vec<u128>, NodeError> {
+        let mut transaction = arrival();
+        *transaction.pointer_mut(pointer).unwrap() = change;
+        let watch =
+            WatchSet { addresses: [OWNER.to_owned()].into(), tokens: [MINT.to_owned()].into() };
+        let transaction = serde_json::from_value(transaction)
+            .map_err(|error| NodeError::Malformed(error.to_string()))?;
+        let found = deposits(&chain(), &transaction, &watch)?;
+        let amount = |found: ScannedDeposit| match found.amount {
+            ScannedAmount::Exact(amount) => amount.minor(),
+            ScannedAmount::TooLarge(text) => panic!("{text}"),
+        };
+        Ok(found.into_iter().map(amount).collect())
+    }
+
+    #[test]
+    fn the_change_of_balance_counts() {
+        assert_eq!(amounts("/meta/fee", json!(5000)).unwrap(), [20]);
+        assert_eq!(amounts("/meta/preTokenBalances", json!([])).unwrap(), [30], "a new account");
+        assert_eq!(amounts("/meta/postBalances/2", json!(12)).unwrap(), [3, 20]);
+        let same = "/meta/preTokenBalances/0/uiTokenAmount/amount";
+        assert_eq!(amounts(same, json!("30")).unwrap(), [], "closed and created again");
+        assert_eq!(amounts(same, json!("31")).unwrap(), [], "less than before");
+        assert_eq!(amounts("/meta/postBalances/2", json!(8)).unwrap(), [20], "less than before");
+        assert_eq!(amounts("/meta/postBalances/0", json!(99)).unwrap(), [20], "not watched");
+    }
+
+    #[test]
+    fn promise_21_what_only_looks_like_a_deposit() {
+        let failed = json!({ "SomeErrorOfNextYear": [1] });
+        for (pointer, change) in [
+            ("/meta/err", failed),
+            ("/meta/preTokenBalances/0/owner", json!(THIEF)),
+            ("/meta/preTokenBalances/0/owner", json!(null)),
+            ("/meta/postTokenBalances/0/owner", json!(THIEF)),
+            ("/meta/postTokenBalances/0/owner", json!(null)),
+            ("/meta/preTokenBalances/0/mint", json!(THIEF)),
+            ("/meta/postTokenBalances/0/mint", json!(THIEF)),
+            ("/meta/preTokenBalances/0/programId", json!(TOKEN_2022)),
+            ("/meta/postTokenBalances/0/programId", json!(TOKEN_2022)),
+            ("/meta/postTokenBalances/0/programId", json!(null)),
+            ("/transaction/accountKeys/1/pubkey", json!(THIEF)),
+            ("/meta/postTokenBalances/0/accountIndex", json!(0)),
+        ] {
+            assert_eq!(amounts(pointer, change.clone()).unwrap(), [], "{pointer} {change}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_makes_no_sense_is_an_error_and_not_an_empty_block() {
+        let twice = arrival()["meta"]["postTokenBalances"][0].clone();
+        for (pointer, change) in [
+            ("/meta", json!(null)),
+            ("/meta", json!({})),
+            ("/meta/preBalances", json!([1, 2])),
+            ("/meta/postBalances", json!([1, 2, 3, 4])),
+            ("/meta/preTokenBalances", json!(null)),
+            ("/meta/postTokenBalances", json!([twice, twice])),
+            ("/meta/postTokenBalances/0/accountIndex", json!(3)),
+            ("/meta/postTokenBalances/0/uiTokenAmount/amount", json!("-1")),
+            ("/meta/postTokenBalances/0/uiTokenAmount/amount", json!("18446744073709551616")),
+            ("/transaction/signatures", json!([])),
+        ] {
+            let found = amounts(pointer, change.clone());
+            assert!(matches!(found, Err(NodeError::Malformed(_))), "{pointer} {change} {found:?}");
+        }
+        // No word on success or failure: the block is not read.
+        let mut silent = arrival()["meta"].clone();
+        silent.as_object_mut().unwrap().remove("err");
+        assert!(matches!(amounts("/meta", silent), Err(NodeError::Malformed(_))));
+    }
+}
