@@ -11,12 +11,13 @@ use crate::error::{Error, Result, at};
 pub fn cache_dir() -> Result<PathBuf> {
     let variable =
         |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("ROADSTEAD_CACHE")
+    let folder = variable("ROADSTEAD_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("roadstead")))
         .or_else(|| variable("HOME").map(|path| path.join(".cache/roadstead")))
         .ok_or_else(|| {
             Error::Refused("set HOME or ROADSTEAD_CACHE: there is no folder to cache in".into())
-        })
+        })?;
+    std::path::absolute(&folder).map_err(at(folder))
 }
 
 /// Opens (and makes) a lock file; lock it with [`File::lock`]. The lock ends with the process.
