@@ -259,6 +259,14 @@ impl AuditLog {
         Ok(status)
     }
 
+    /// Whose record it is; `None` when there is no such record, or it is nobody's.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`].
+    pub async fn tenant_of(&self, tx: &mut Tx, id: RecordId) -> Result<Option<String>, AuditError> {
+        records::tenant_of(tx, self.id, id).await
+    }
+
     /// The record with the caller's own id.
     ///
     /// # Errors

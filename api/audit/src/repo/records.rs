@@ -191,3 +191,15 @@ pub(crate) async fn erase_subject(
                  WHERE subject_id = $1 AND personal_fields IS NOT NULL";
     Ok(tx.execute(clear, args![subject]).await?)
 }
+
+/// Whose record it is, where it is somebody's.
+pub(crate) async fn tenant_of(
+    tx: &mut Tx,
+    log: i64,
+    id: RecordId,
+) -> Result<Option<String>, AuditError> {
+    let select = "SELECT tenant_id FROM audit_records WHERE log_id = $1 AND id = $2";
+    let row: Option<(Option<String>,)> =
+        tx.fetch_optional(select, args![log, id.to_string()]).await?;
+    Ok(row.and_then(|(tenant,)| tenant))
+}

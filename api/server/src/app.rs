@@ -1,0 +1,141 @@
+//! What every request and job shares.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use api_audit::AuditLog;
+use api_ledger::Ledger;
+use api_loans::Loans;
+use api_store::Db;
+use sha2::{Digest as _, Sha256};
+use signer_client::SignerClient;
+use uuid::Uuid;
+
+use crate::chains::Chains;
+use crate::config::{Config, read_secret};
+use crate::error::Error;
+use crate::repo;
+
+/// The shared parts of the server. Cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+/// See [`App`].
+#[derive(Debug)]
+pub struct Inner {
+    /// The configuration.
+    pub config: Config,
+    /// The database.
+    pub db: Db,
+    /// The books.
+    pub ledger: Ledger,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// The loan book.
+    pub loans: Loans,
+    /// The signer, in its own process.
+    pub signer: SignerClient,
+    /// The networks and assets.
+    pub chains: Chains,
+    /// SHA-256 of the operator's key.
+    pub operator_key_hash: [u8; 32],
+    /// This process, as the holder of leases.
+    pub instance: String,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+/// The shortest operator key that is accepted.
+const OPERATOR_KEY_CHARS_MIN: usize = 32;
+
+impl App {
+    /// Opens the database, brings its schema up to date, and gets everything ready. Nodes and signer
+    /// need not be up yet.
+    ///
+    /// # Errors
+    /// [`Error`] when the database cannot be opened or a secret's file cannot be used.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        let operator_key_hash = operator_key_hash(&config.server.operator_key_file)?;
+        let url = config.database.resolve().map_err(Error::internal)?;
+        let db = Db::connect(&url).await?;
+        db.migrate().await?;
+        let ledger = Ledger::new(db.clone());
+        let audit = AuditLog::open(&db, &config.log.origin).await.map_err(Error::internal)?;
+        let mut tx = db.begin().await?;
+        repo::tenants::insert_tenant(&mut tx, crate::books::HOUSE, "house", now_ms()).await?;
+        let journal_seen = repo::facts::get(&mut tx, JOURNAL_SEEN).await?;
+        let journal_seen = journal_seen.map(|json| serde_json::from_str(&json)).transpose()?;
+        tx.commit().await?;
+        let mut signer = SignerClient::new(&config.signer.socket, journal_seen)
+            .with_timeout(config.signer_timeout());
+        if let Some(uid) = config.signer.uid {
+            signer = signer.with_signer_uid(uid);
+        }
+        let chains = Chains::new(&config);
+        let loans = Loans::new(ledger.clone());
+        let instance = Uuid::new_v4().to_string();
+        let inner =
+            Inner { config, db, ledger, audit, loans, signer, chains, operator_key_hash, instance };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Keeps the newest journal head of the signer that was seen, so that a signer that was set back
+    /// to an older copy is noticed after a restart of the server, too.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn remember_journal(&self) -> Result<(), Error> {
+        let Some(head) = self.signer.last_head().await else { return Ok(()) };
+        let mut tx = self.db.begin().await?;
+        repo::facts::set(&mut tx, JOURNAL_SEEN, &serde_json::to_string(&head)?).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The decimals of every asset and currency that the configuration names.
+    #[must_use]
+    pub fn decimals(&self) -> BTreeMap<String, u8> {
+        let chain = self.config.assets.iter().map(|asset| (asset.code.clone(), asset.decimals));
+        let fiat =
+            self.config.fiat.currencies.iter().map(|code| (code.clone(), fiat_decimals(code)));
+        chain.chain(fiat).collect()
+    }
+}
+
+const JOURNAL_SEEN: &str = "signer_journal_seen";
+
+fn operator_key_hash(file: &Path) -> Result<[u8; 32], Error> {
+    let key = read_secret(file).map_err(Error::internal)?;
+    if key.len() < OPERATOR_KEY_CHARS_MIN {
+        let reason = format!("the operator key needs at least {OPERATOR_KEY_CHARS_MIN} characters");
+        return Err(Error::Internal(reason));
+    }
+    Ok(Sha256::digest(key.as_bytes()).into())
+}
+
+/// ISO 4217: most currencies have two decimals; these have not.
+#[must_use]
+pub fn fiat_decimals(currency: &str) -> u8 {
+    match currency {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
+        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        "CLF" | "UYW" => 4,
+        _ => 2,
+    }
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,275 @@
+//! The chart of accounts, and the postings that the flows make. Each tenant has books of its own;
+//! the operator's are the tenant [`HOUSE`].
+//!
+//! | account | side | what it counts |
+//! |---|---|---|
+//! | `customer:<id>` | credit | what a customer can spend |
+//! | `custody` | debit | coins that the chains hold for this tenant |
+//! | `bank` | debit | fiat money at the bank |
+//! | `suspense` | credit | money whose owner is not known |
+//! | `funding` | credit | coins that the operator put in |
+//! | `fees:network` | debit | what transactions cost (house) |
+//! | `fees:anchoring` | debit | what anchors cost (house) |
+//!
+//! The sum of all `custody` accounts of an asset is what our addresses hold of it.
+
+use api_ledger::{AccountId, Floor, Leg, NewAccount, Side, TenantId, Transfer, TransferId};
+use api_store::Tx;
+use chain_core::{Amount, Purpose};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::error::Error;
+
+/// The operator's own books.
+pub const HOUSE: Uuid = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001);
+
+/// The account of what a customer can spend.
+#[must_use]
+pub fn customer_code(customer: Uuid) -> String {
+    format!("customer:{customer}")
+}
+
+/// A ledger transfer's id from the business document and the step: the same step again is the same
+/// transfer.
+#[must_use]
+pub fn transfer_id(document: Uuid, step: &str) -> TransferId {
+    let digest = Sha256::new().chain_update(document.as_bytes()).chain_update(step).finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    TransferId::new(Uuid::from_bytes(id))
+}
+
+impl App {
+    async fn ledger_account(
+        &self,
+        tx: &mut Tx,
+        tenant: Uuid,
+        code: &str,
+        asset: &str,
+        side: Side,
+        floor: Floor,
+    ) -> Result<AccountId, Error> {
+        let account = NewAccount::new(TenantId::new(tenant), code, asset, side).with_floor(floor);
+        Ok(self.ledger.open_account(tx, &account).await?)
+    }
+
+    /// The account of what a customer can spend; opened at first use.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger.
+    pub async fn customer_account(
+        &self,
+        tx: &mut Tx,
+        tenant: Uuid,
+        customer: Uuid,
+        asset: &str,
+    ) -> Result<AccountId, Error> {
+        self.ledger_account(tx, tenant, &customer_code(customer), asset, Side::Credit, Floor::Zero).await
+    }
+
+    async fn custody_account(
+        &self,
+        tx: &mut Tx,
+        tenant: Uuid,
+        asset: &str,
+    ) -> Result<AccountId, Error> {
+        // The house pays fees before it is funded; reconciliation shows that as a shortfall.
+        let floor = if tenant == HOUSE { Floor::None } else { Floor::Zero };
+        self.ledger_account(tx, tenant, "custody", asset, Side::Debit, floor).await
+    }
+
+    async fn bank_account(
+        &self,
+        tx: &mut Tx,
+        tenant: Uuid,
+        currency: &str,
+    ) -> Result<AccountId, Error> {
+        self.ledger_account(tx, tenant, "bank", currency, Side::Debit, Floor::None).await
+    }
+
+    /// Books a deposit that is final: to the customer, or, at an address of the operator's own, as
+    /// the operator's funding.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger.
+    pub async fn book_deposit(
+        &self,
+        tx: &mut Tx,
+        deposit: Uuid,
+        tenant: Uuid,
+        customer: Option<Uuid>,
+        asset: &str,
+        amount: Amount,
+    ) -> Result<(), Error> {
+        let custody = self.custody_account(tx, tenant, asset).await?;
+        let owner = match customer {
+            Some(customer) => self.customer_account(tx, tenant, customer, asset).await?,
+            None => self.ledger_account(tx, tenant, "funding", asset, Side::Credit, Floor::Zero).await?,
+        };
+        self.move_money(
+            tx,
+            tenant,
+            transfer_id(deposit, "deposit"),
+            custody,
+            owner,
+            amount,
+            "deposit",
+            deposit,
+        )
+        .await
+    }
+
+    /// Holds a withdrawal's amount on the customer's account.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger: `insufficient_funds` when it is not available.
+    pub async fn hold_withdrawal(
+        &self,
+        tx: &mut Tx,
+        withdrawal: Uuid,
+        tenant: Uuid,
+        customer: Uuid,
+        asset: &str,
+        amount: Amount,
+    ) -> Result<(), Error> {
+        let debit = self.customer_account(tx, tenant, customer, asset).await?;
+        let credit = self.custody_account(tx, tenant, asset).await?;
+        let legs = vec![Leg { debit, credit, amount: amount.minor() }];
+        let hold =
+            Transfer::pending(TenantId::new(tenant), transfer_id(withdrawal, "hold"), legs, None)
+                .with_code("withdrawal")
+                .with_reference(&withdrawal.to_string());
+        self.ledger.post_one_in(tx, &hold).await?;
+        Ok(())
+    }
+
+    /// Ends a withdrawal's hold: posted when the chain paid, voided when it is known that it did not
+    /// and will not.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger.
+    pub async fn end_hold(
+        &self,
+        tx: &mut Tx,
+        withdrawal: Uuid,
+        tenant: Uuid,
+        paid: bool,
+    ) -> Result<(), Error> {
+        let tenant = TenantId::new(tenant);
+        let hold = transfer_id(withdrawal, "hold");
+        let end = if paid {
+            Transfer::post_pending(tenant, transfer_id(withdrawal, "post"), hold)
+        } else {
+            Transfer::void_pending(tenant, transfer_id(withdrawal, "void"), hold)
+        };
+        let end = end.with_code("withdrawal").with_reference(&withdrawal.to_string());
+        self.ledger.post_one_in(tx, &end).await?;
+        Ok(())
+    }
+
+    /// Books what a transaction cost, which the house pays.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger.
+    pub async fn book_fee(
+        &self,
+        tx: &mut Tx,
+        intent: Uuid,
+        purpose: Purpose,
+        native: &str,
+        fee: Amount,
+    ) -> Result<(), Error> {
+        if fee.is_zero() {
+            return Ok(());
+        }
+        let code = if purpose == Purpose::Anchor { "fees:anchoring" } else { "fees:network" };
+        let expense = self.ledger_account(tx, HOUSE, code, native, Side::Debit, Floor::Zero).await?;
+        let custody = self.custody_account(tx, HOUSE, native).await?;
+        self.move_money(
+            tx,
+            HOUSE,
+            transfer_id(intent, "fee"),
+            expense,
+            custody,
+            fee,
+            "network_fee",
+            intent,
+        )
+        .await
+    }
+
+    /// Books money that arrived at the bank: to the customer, or to suspense when nobody is named.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger.
+    pub async fn book_topup(
+        &self,
+        tx: &mut Tx,
+        line: Uuid,
+        tenant: Uuid,
+        customer: Option<Uuid>,
+        currency: &str,
+        amount: Amount,
+    ) -> Result<(), Error> {
+        let bank = self.bank_account(tx, tenant, currency).await?;
+        let owner = match customer {
+            Some(customer) => self.customer_account(tx, tenant, customer, currency).await?,
+            None => self.ledger_account(tx, tenant, "suspense", currency, Side::Credit, Floor::Zero).await?,
+        };
+        self.move_money(tx, tenant, transfer_id(line, "topup"), bank, owner, amount, "topup", line)
+            .await
+    }
+
+    /// Moves money between two customers of one tenant.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger.
+    pub async fn book_internal(
+        &self,
+        tx: &mut Tx,
+        transfer: Uuid,
+        tenant: Uuid,
+        (from, to): (Uuid, Uuid),
+        asset: &str,
+        amount: Amount,
+    ) -> Result<(), Error> {
+        let debit = self.customer_account(tx, tenant, from, asset).await?;
+        let credit = self.customer_account(tx, tenant, to, asset).await?;
+        self.move_money(
+            tx,
+            tenant,
+            transfer_id(transfer, "internal"),
+            debit,
+            credit,
+            amount,
+            "internal",
+            transfer,
+        )
+        .await
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "private: one place that shapes every simple posting"
+    )]
+    async fn move_money(
+        &self,
+        tx: &mut Tx,
+        tenant: Uuid,
+        id: TransferId,
+        debit: AccountId,
+        credit: AccountId,
+        amount: Amount,
+        code: &str,
+        document: Uuid,
+    ) -> Result<(), Error> {
+        let legs = vec![Leg { debit, credit, amount: amount.minor() }];
+        let transfer = Transfer::new(TenantId::new(tenant), id, legs)
+            .with_code(code)
+            .with_reference(&document.to_string());
+        self.ledger.post_one_in(tx, &transfer).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! What can go wrong, in the caller's words: a stable code, its HTTP status and what to do.
+
+use api_ledger::{LedgerError, PostError, Refusal};
+use api_loans::{LoanError, ServiceError};
+use api_store::StoreError;
+use chain_core::{AmountError, BuildError, IdError, NodeError};
+use signer_protocol::SignerError;
+
+macro_rules! catalogue {
+    ($($name:ident = $code:literal, $status:literal, $title:literal;)*) => {
+        /// The stable codes of the API, each with its HTTP status and a title that says what to do.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Code {
+            /// Every code, for the catalogue in the docs.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code as it stands in `code` and at the end of `type`.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The HTTP status that it comes with.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// What it means and what to do.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+catalogue! {
+    BadRequest = "bad_request", 400, "The request cannot be read; correct it as the detail says.";
+    IdempotencyKeyMissing = "idempotency_key_missing", 400, "Requests that move money need an Idempotency-Key header of 1 to 128 visible ASCII characters.";
+    InvalidAmount = "invalid_amount", 400, "An amount is a string of decimal digits in minor units, at most 128 bits.";
+    ZeroAmount = "zero_amount", 400, "The amount must be at least 1 minor unit.";
+    InvalidAddress = "invalid_address", 400, "The address does not belong to this network or has a bad checksum; copy it again.";
+    DustAmount = "dust_amount", 400, "The chain does not carry so small an amount; send more.";
+    UnknownAsset = "unknown_asset", 400, "No such asset; GET /v1/assets lists them.";
+    UnknownChain = "unknown_chain", 400, "No such chain; GET /v1/chains lists them.";
+    InvalidTerms = "invalid_terms", 400, "The loan's terms are out of range; the detail says which.";
+    Unauthorized = "unauthorized", 401, "Send a valid API key as `Authorization: Bearer …`.";
+    Forbidden = "forbidden", 403, "This API key does not have the scope that the request needs.";
+    NotFound = "not_found", 404, "There is nothing of yours with this id.";
+    MethodNotAllowed = "method_not_allowed", 405, "The path exists, but not with this method; see /openapi.json.";
+    IdempotencyConflict = "idempotency_conflict", 409, "The Idempotency-Key was used with another body; use a new key for a new request.";
+    AlreadyExists = "already_exists", 409, "Something with this name or id exists already.";
+    SameAccount = "same_account", 409, "Sender and recipient are the same.";
+    InsufficientFunds = "insufficient_funds", 409, "The available balance is too small.";
+    InvalidState = "invalid_state", 409, "This is not possible in the present state; the detail says why.";
+    NotAnchored = "not_anchored", 409, "The record is not anchored yet; try again later.";
+    BodyTooLarge = "body_too_large", 413, "The request body is larger than this server accepts.";
+    UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON with the header Content-Type: application/json.";
+    Unprocessable = "unprocessable", 422, "The body is JSON but not what this endpoint takes; the detail names the field.";
+    Internal = "internal", 500, "The server failed; send the same request again with the same Idempotency-Key.";
+    Unavailable = "unavailable", 503, "A part that is needed does not answer; send the same request again later.";
+}
+
+/// A refusal that the caller can understand.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {detail}", code.text())]
+pub struct Failure {
+    /// The stable code.
+    pub code: Code,
+    /// What is wrong with this request.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A refusal with a detail of its own.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Self {
+        Self::new(code, code.title())
+    }
+}
+
+/// Why a request or a job did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller's turn.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// Ours: logged once with a request id, and never shown.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// The refusal with this code and detail.
+    pub fn refuse(code: Code, detail: impl Into<String>) -> Self {
+        Self::Failure(Failure::new(code, detail))
+    }
+
+    /// An internal error.
+    pub fn internal(error: impl std::fmt::Display) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<Code> for Error {
+    fn from(code: Code) -> Self {
+        Self::Failure(code.into())
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::internal(format!("JSON: {error}"))
+    }
+}
+
+impl From<AmountError> for Error {
+    fn from(error: AmountError) -> Self {
+        Self::refuse(Code::InvalidAmount, error.to_string())
+    }
+}
+
+impl From<IdError> for Error {
+    fn from(error: IdError) -> Self {
+        let code = match error {
+            IdError::Address { .. } => Code::InvalidAddress,
+            IdError::Chain(_) => Code::UnknownChain,
+            IdError::Asset(_) => Code::UnknownAsset,
+        };
+        Self::refuse(code, error.to_string())
+    }
+}
+
+impl From<LedgerError> for Error {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Busy | LedgerError::Stopped => {
+                Self::refuse(Code::Unavailable, error.to_string())
+            }
+            LedgerError::UnknownAccount => Code::NotFound.into(),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<PostError> for Error {
+    fn from(error: PostError) -> Self {
+        match error {
+            PostError::Refused(refusal) => refusal.into(),
+            PostError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::InsufficientFunds => Code::InsufficientFunds,
+            Refusal::ZeroAmount => Code::ZeroAmount,
+            Refusal::SameAccount => Code::SameAccount,
+            Refusal::UnknownAccount => Code::NotFound,
+            Refusal::BalanceOverflow => Code::InvalidAmount,
+            Refusal::IdConflict => Code::IdempotencyConflict,
+            _ => Code::InvalidState,
+        };
+        Self::refuse(code, refusal.to_string())
+    }
+}
+
+impl From<LoanError> for Error {
+    fn from(error: LoanError) -> Self {
+        let code = match error {
+            LoanError::Overflow | LoanError::AmountSyntax | LoanError::AmountOutOfRange => {
+                Code::InvalidAmount
+            }
+            LoanError::RateOutOfRange
+            | LoanError::Terms(_)
+            | LoanError::TermOutOfRange
+            | LoanError::Date(_)
+            | LoanError::NoAnnualRate => Code::InvalidTerms,
+            LoanError::CurrencyMismatch { .. } => Code::UnknownAsset,
+            LoanError::UnknownProduct(_) | LoanError::UnknownLoan(_) | LoanError::UnknownEvent => {
+                Code::NotFound
+            }
+            LoanError::IdReused => Code::AlreadyExists,
+            _ => Code::InvalidState,
+        };
+        Self::refuse(code, error.to_string())
+    }
+}
+
+impl From<ServiceError> for Error {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Loan(error) => error.into(),
+            ServiceError::Refused(refusal) => refusal.into(),
+            ServiceError::Ledger(error) => error.into(),
+            ServiceError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        let code = match error {
+            BuildError::Id(ref id) => return id.clone().into(),
+            BuildError::Amount(_) => Code::InvalidAmount,
+            BuildError::Zero => Code::ZeroAmount,
+            BuildError::Dust { .. } => Code::DustAmount,
+            BuildError::Insufficient { .. } | BuildError::FeeOverCap { .. } => Code::InvalidState,
+            BuildError::Unsupported(_) => Code::BadRequest,
+            BuildError::Malformed(_) | BuildError::BadSignature(_) => return Self::internal(error),
+        };
+        Self::refuse(code, error.to_string())
+    }
+}
+
+impl From<NodeError> for Error {
+    fn from(error: NodeError) -> Self {
+        Self::refuse(Code::Unavailable, error.to_string())
+    }
+}
+
+impl From<SignerError> for Error {
+    fn from(error: SignerError) -> Self {
+        Self::refuse(Code::Unavailable, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Code;
+
+    #[test]
+    fn codes_are_unique_and_say_what_to_do() {
+        let texts: BTreeSet<&str> = Code::ALL.iter().map(|code| code.text()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!((400..=599).contains(&code.status()), "{}", code.text());
+            assert!(code.title().ends_with('.'), "{}", code.text());
+        }
+    }
+}

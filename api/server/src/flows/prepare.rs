@@ -1,0 +1,234 @@
+//! From `reserved` to `signed`: the node's context, the family's `build`, the signer's signatures.
+
+use std::collections::BTreeMap;
+
+use api_store::Tx;
+use chain_core::{
+    Action, Address, BuildError, ChainFamily, Coin, Context, ContextRequest, EvmContext, FeeTier,
+    Intent, KeyPath, KeyedAddress, Node as _, NodeError, OutPoint, Slot, UnsignedTx,
+};
+use signer_protocol::{SignRequest, Signer as _, SignerError};
+
+use super::{deposits, treasury};
+use crate::app::{App, now_ms};
+use crate::chains::Chain;
+use crate::error::Error;
+use crate::repo::intents::StoredIntent;
+use crate::repo::{addresses, coins, facts, intents, nonces};
+
+/// What came of trying to move an intent on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It moved.
+    Moved,
+    /// It waits for something that is expected to change.
+    Waits(String),
+    /// It can never be done, and nothing was signed for it.
+    Impossible(String),
+}
+
+/// Builds what is `reserved`.
+pub(crate) async fn build(
+    app: &App,
+    chain: &Chain,
+    stored: &StoredIntent,
+) -> Result<Progress, Error> {
+    let request = match request(app, chain, &stored.intent, &stored.signers).await? {
+        Ok(request) => request,
+        Err(waits) => return Ok(Progress::Waits(waits)),
+    };
+    let context = match chain.node().await?.context(&request).await {
+        Ok(context) => context,
+        Err(NodeError::NotAvailable(what)) => return Ok(Progress::Waits(what)),
+        Err(error) => return Err(error.into()),
+    };
+    match chain_families::build(&stored.intent, &context) {
+        Ok(unsigned) => {
+            let mut tx = app.db.begin().await?;
+            let moved =
+                store_built(&mut tx, chain, &stored.intent, &unsigned, &context, &request).await?;
+            if moved {
+                tx.commit().await?;
+            }
+            Ok(if moved {
+                Progress::Moved
+            } else {
+                Progress::Waits("its coins were taken meanwhile".into())
+            })
+        }
+        Err(error) => Ok(classify(&error)),
+    }
+}
+
+fn classify(error: &BuildError) -> Progress {
+    match error {
+        // The treasury may be filled, fees may fall.
+        BuildError::Insufficient { .. } | BuildError::FeeOverCap { .. } => {
+            Progress::Waits(error.to_string())
+        }
+        BuildError::Id(_)
+        | BuildError::Amount(_)
+        | BuildError::Zero
+        | BuildError::Dust { .. }
+        | BuildError::Unsupported(_)
+        | BuildError::Malformed(_)
+        | BuildError::BadSignature(_) => Progress::Impossible(error.to_string()),
+    }
+}
+
+/// Stores the bytes together with the place on the chain that they take.
+pub(crate) async fn store_built(
+    tx: &mut Tx,
+    chain: &Chain,
+    intent: &Intent,
+    unsigned: &UnsignedTx,
+    context: &Context,
+    request: &ContextRequest,
+) -> Result<bool, Error> {
+    let name = &chain.config.name;
+    for slot in chain_families::describe(unsigned)?.slots {
+        if let Slot::BitcoinOutpoint { txid, vout } = slot {
+            let reserved = coins::reserve(tx, name, &OutPoint { txid, vout }, intent.id.0).await?;
+            if !reserved {
+                return Ok(false);
+            }
+        }
+    }
+    let evm_nonce = match context {
+        Context::Evm(EvmContext { nonce, .. }) => Some(*nonce),
+        Context::Bitcoin(_) | Context::Solana(_) => None,
+    };
+    let nonce_account = request.nonce_account.as_ref().map(Address::as_str);
+    Ok(intents::built(tx, intent.id, unsigned, evm_nonce, nonce_account, now_ms()).await?)
+}
+
+/// What to ask the node for; the inner error says what the intent waits for.
+pub(crate) async fn request(
+    app: &App,
+    chain: &Chain,
+    intent: &Intent,
+    signers: &[KeyedAddress],
+) -> Result<Result<ContextRequest, String>, Error> {
+    let mut request = ContextRequest {
+        action: intent.action.clone(),
+        signers: signers.to_vec(),
+        tier: FeeTier::Normal,
+        coins: Vec::new(),
+        must_spend: Vec::new(),
+        change: None,
+        nonce_floor: 0,
+        nonce_account: None,
+    };
+    match chain.family() {
+        ChainFamily::Bitcoin => {
+            request.coins = treasury_coins(app, chain).await?;
+            request.change = Some(treasury::change(app, chain).await?);
+            if request.coins.is_empty() {
+                return Ok(Err("the treasury has no coin that can be spent now".into()));
+            }
+        }
+        ChainFamily::Evm => {
+            let sender =
+                signers.first().ok_or_else(|| Error::internal("an EVM intent without sender"))?;
+            let mut tx = app.db.read().await?;
+            request.nonce_floor =
+                intents::nonce_floor(&mut tx, &chain.config.name, sender.address.as_str()).await?;
+        }
+        ChainFamily::Solana => {
+            if !matches!(intent.action, Action::CreateNonceAccount { .. }) {
+                let payer = signers
+                    .first()
+                    .ok_or_else(|| Error::internal("a Solana intent without payer"))?;
+                let mut tx = app.db.read().await?;
+                let free =
+                    nonces::free(&mut tx, &chain.config.name, payer.address.as_str()).await?;
+                let Some(free) = free else {
+                    return Ok(Err("all durable nonce accounts are in use".into()));
+                };
+                request.nonce_account = Some(chain_solana::nonce_address(&payer.address, free)?);
+            }
+        }
+    }
+    Ok(Ok(request))
+}
+
+async fn treasury_coins(app: &App, chain: &Chain) -> Result<Vec<Coin>, Error> {
+    let own = |key: KeyPath| key.account() == KeyPath::TREASURY;
+    coins_of(app, chain, own).await
+}
+
+/// The spendable coins of the addresses whose key satisfies `wanted`.
+pub(crate) async fn coins_of(
+    app: &App,
+    chain: &Chain,
+    wanted: impl Fn(KeyPath) -> bool + Send,
+) -> Result<Vec<Coin>, Error> {
+    let tip = chain.node().await?.tip().await?;
+    let (height_max, coinbase_max) = deposits::spendable_heights(app, chain, &tip)?;
+    let mut tx = app.db.read().await?;
+    let issued = addresses::of_chain(&mut tx, &chain.config.name).await?;
+    let stored = coins::spendable(&mut tx, &chain.config.name, height_max, coinbase_max).await?;
+    drop(tx);
+    let owners: BTreeMap<&str, _> =
+        issued.iter().map(|issued| (issued.address.as_str(), issued)).collect();
+    let mut found = Vec::new();
+    for coin in stored {
+        let Some(owner) = owners.get(coin.address.as_str()).filter(|owner| wanted(owner.key))
+        else {
+            continue;
+        };
+        let owner = owner.keyed(&chain.config.id)?;
+        found.push(Coin { outpoint: coin.outpoint, amount: coin.amount, owner });
+    }
+    Ok(found)
+}
+
+/// Has what is `built` signed, and stores the signed bytes before anything is sent. The same bytes
+/// again get the same signatures, so a crash in between does no harm.
+pub(crate) async fn sign(app: &App, stored: &StoredIntent) -> Result<Progress, Error> {
+    let Some(unsigned) = &stored.unsigned else {
+        return Err(Error::internal("built without bytes"));
+    };
+    let request = SignRequest { intent: stored.intent.clone(), unsigned: unsigned.clone() };
+    let answer = match app.signer.sign(&request).await {
+        Ok(answer) => answer,
+        Err(SignerError::Refused(refusal))
+            if refusal.code.is_temporary() || was_unanswered(stored) =>
+        {
+            return Ok(Progress::Waits(format!("the signer refused: {refusal}")));
+        }
+        Err(SignerError::Refused(refusal)) => {
+            return Ok(Progress::Impossible(format!("the signer refused: {refusal}")));
+        }
+        Err(error) => {
+            let mut tx = app.db.begin().await?;
+            intents::note(&mut tx, stored.intent.id, &format!("{UNANSWERED}: {error}")).await?;
+            tx.commit().await?;
+            return Ok(Progress::Waits(format!("{UNANSWERED}: {error}")));
+        }
+    };
+    let signed = chain_families::assemble(unsigned, &answer.signatures)?;
+    if signed.id != answer.tx {
+        return Err(Error::internal("the signer names another transaction id"));
+    }
+    let mut tx = app.db.begin().await?;
+    if intents::signed(&mut tx, stored.intent.id, unsigned, &signed, now_ms()).await? {
+        tx.commit().await?;
+    }
+    app.remember_journal().await?;
+    Ok(Progress::Moved)
+}
+
+const UNANSWERED: &str = "the signer did not answer";
+
+/// After a request that was not answered the signer may have signed: a later refusal is then no
+/// proof that it did not.
+fn was_unanswered(stored: &StoredIntent) -> bool {
+    stored.problem.as_deref().is_some_and(|problem| problem.starts_with(UNANSWERED))
+}
+
+/// Why nothing is sent on this chain now, if it is halted.
+pub(crate) async fn halted(app: &App, chain: &Chain) -> Result<Option<String>, Error> {
+    let mut tx = app.db.read().await?;
+    Ok(facts::halted(&mut tx, &chain.config.name).await?)
+}

@@ -1,0 +1,170 @@
+//! Do the books equal the chains? Two independent sources: the ledger's `custody` accounts, and what
+//! the nodes say our addresses hold.
+
+use std::collections::BTreeMap;
+
+use api_ledger::{Side, TenantId};
+use api_store::Tx;
+use chain_core::{Action, Address, Amount, Node as _, TxStatus};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::chains::{Chain, is_native};
+use crate::config::AssetConfig;
+use crate::error::Error;
+use crate::flows::executor;
+use crate::repo::{addresses, deposits, intents, tenants};
+
+/// What was found for one asset, all in minor units.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Finding {
+    /// The asset's code.
+    pub asset: String,
+    /// What the chain says that our addresses hold.
+    pub on_chain: String,
+    /// The sum of the `custody` accounts of all tenants.
+    pub in_books: String,
+    /// Deposits that the chain has and the books do not yet.
+    pub not_yet_credited: String,
+    /// Payouts and fees that the chain has taken and the books have not yet.
+    pub not_yet_settled: String,
+    /// What customers can claim.
+    pub liabilities: String,
+    /// True when chain and books agree once those two are counted.
+    pub agrees: bool,
+    /// True when customers' claims are covered by what the chain holds.
+    pub covered: bool,
+}
+
+/// Compares every chain asset. Run it while little is moving: what moves during the run shows as a
+/// difference, and is gone at the next.
+///
+/// # Errors
+/// [`Error`] when a node does not answer: no finding is better than a wrong one.
+pub async fn run(app: &App) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for chain in app.chains.iter() {
+        let in_flight = in_flight(app, chain).await?;
+        for asset in app.chains.assets_of(chain) {
+            findings.push(compare(app, chain, asset, &in_flight).await?);
+        }
+    }
+    let disagreements =
+        findings.iter().filter(|finding| !finding.agrees || !finding.covered).count();
+    metrics::gauge!("roadstead_reconcile_disagreements")
+        .set(u32::try_from(disagreements).map_or(f64::MAX, f64::from));
+    metrics::counter!("roadstead_reconcile_runs_total").increment(1);
+    Ok(findings)
+}
+
+/// By asset code: what has left our addresses in blocks, and the books do not know yet.
+async fn in_flight(app: &App, chain: &Chain) -> Result<BTreeMap<String, Amount>, Error> {
+    let mut tx = app.db.read().await?;
+    let unsettled = intents::sent_unsettled(&mut tx, &chain.config.name).await?;
+    drop(tx);
+    let native = app.chains.native(chain)?.code.clone();
+    let mut sums: BTreeMap<String, Amount> = BTreeMap::new();
+    for stored in unsettled {
+        for attempt in executor::attempts(app, &stored).await? {
+            let TxStatus::Included { success, fee, .. } =
+                chain.node().await?.status(&attempt).await?
+            else {
+                continue;
+            };
+            add(&mut sums, &native, fee)?;
+            if let (true, Action::Pay { payments }, chain_core::Purpose::Withdrawal) =
+                (success, &stored.intent.action, stored.intent.purpose)
+            {
+                for payment in payments {
+                    add(
+                        &mut sums,
+                        app.chains.code_of(&payment.asset).unwrap_or_default(),
+                        payment.amount,
+                    )?;
+                }
+            }
+        }
+    }
+    Ok(sums)
+}
+
+fn add(sums: &mut BTreeMap<String, Amount>, code: &str, amount: Amount) -> Result<(), Error> {
+    let sum = sums.entry(code.to_owned()).or_default();
+    *sum = sum.checked_add(amount)?;
+    Ok(())
+}
+
+async fn compare(
+    app: &App,
+    chain: &Chain,
+    asset: &AssetConfig,
+    in_flight: &BTreeMap<String, Amount>,
+) -> Result<Finding, Error> {
+    let on_chain = held(app, chain, asset).await?;
+    let mut tx = app.db.read().await?;
+    let books = net(app, &mut tx, "custody", &asset.code, Side::Debit).await?;
+    let claims = net(app, &mut tx, "customer", &asset.code, Side::Credit).await?;
+    let waiting = deposits::uncredited(&mut tx, &chain.config.name, &asset.code).await?;
+    drop(tx);
+    let mut not_yet_credited = Amount::ZERO;
+    for amount in waiting {
+        not_yet_credited = not_yet_credited.checked_add(amount.parse()?)?;
+    }
+    let not_yet_settled = in_flight.get(&asset.code).copied().unwrap_or_default();
+    // chain = books + not yet credited - not yet settled, without negative numbers on either side
+    let left = signed_sum(&[(on_chain, false), (not_yet_settled, false), (not_yet_credited, true)]);
+    debug_assert!(is_native(asset) || asset.id.token().is_some(), "a closed set");
+    Ok(Finding {
+        asset: asset.code.clone(),
+        on_chain: on_chain.to_string(),
+        in_books: books.to_string(),
+        not_yet_credited: not_yet_credited.to_string(),
+        not_yet_settled: not_yet_settled.to_string(),
+        liabilities: claims.to_string(),
+        agrees: left.is_some_and(|left| left == books),
+        covered: covered(on_chain, claims),
+    })
+}
+
+/// The posted balance, on its normal side, of a part of the chart over all tenants.
+async fn net(app: &App, tx: &mut Tx, code: &str, asset: &str, side: Side) -> Result<i128, Error> {
+    let mut sum = 0_i128;
+    for tenant in tenants::all(tx).await? {
+        let totals = app.ledger.account_totals(tx, TenantId::new(tenant), code).await?;
+        for found in totals.into_iter().filter(|found| found.asset == asset) {
+            let (debits, credits) = (found.totals.debits_posted, found.totals.credits_posted);
+            let (plus, minus) =
+                if side == Side::Debit { (debits, credits) } else { (credits, debits) };
+            let net = i128::try_from(plus).ok().zip(i128::try_from(minus).ok());
+            let net = net.and_then(|(plus, minus)| plus.checked_sub(minus));
+            sum = net
+                .and_then(|net| sum.checked_add(net))
+                .ok_or_else(|| Error::internal("a sum past 127 bits"))?;
+        }
+    }
+    Ok(sum)
+}
+
+/// The sum of the terms, those marked true subtracted; `None` past 127 bits.
+fn signed_sum(terms: &[(Amount, bool)]) -> Option<i128> {
+    terms.iter().try_fold(0_i128, |sum, (amount, negative)| {
+        let amount = i128::try_from(amount.minor()).ok()?;
+        if *negative { sum.checked_sub(amount) } else { sum.checked_add(amount) }
+    })
+}
+
+fn covered(on_chain: Amount, claims: i128) -> bool {
+    u128::try_from(claims).is_ok_and(|claims| claims <= on_chain.minor())
+}
+
+async fn held(app: &App, chain: &Chain, asset: &AssetConfig) -> Result<Amount, Error> {
+    let mut tx = app.db.read().await?;
+    let issued = addresses::of_chain(&mut tx, &chain.config.name).await?;
+    drop(tx);
+    let addresses: Vec<Address> = issued
+        .iter()
+        .map(|issued| Ok(issued.keyed(&chain.config.id)?.address))
+        .collect::<Result<_, Error>>()?;
+    let balances = chain.node().await?.balances(&asset.id, &addresses).await?;
+    Ok(Amount::checked_sum(balances.into_values())?)
+}

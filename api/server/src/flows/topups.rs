@@ -1,0 +1,174 @@
+//! The file-based bank rail: CSV files that the bank drops into a folder.
+//!
+//! A file has the header `id,booked_on,currency,amount,reference`: the bank's id of the line, an ISO
+//! 8601 date, an ISO 4217 code, minor units, and the payment's reference, which is the customer's id.
+//! A line is credited once, by the bank's id. A line whose reference names no customer goes to
+//! suspense, never to a guess. A file that was read wholly is renamed to `….done`; one with a line
+//! that cannot be read is renamed to `….refused`, and nothing of it is credited.
+
+use std::path::{Path, PathBuf};
+
+use api_audit::Record;
+use chain_core::Amount;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::app::{App, now_ms};
+use crate::books::HOUSE;
+use crate::error::Error;
+use crate::repo::bank::{self, BankLine};
+use crate::repo::customers;
+
+const HEADER: &str = "id,booked_on,currency,amount,reference";
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// A credit line of a statement, as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    id: String,
+    booked_on: String,
+    currency: String,
+    amount: Amount,
+    reference: String,
+}
+
+/// Reads the files that have arrived, oldest name first.
+pub(crate) async fn step(app: &App) -> Result<(), Error> {
+    let Some(folder) = &app.config.fiat.statement_folder else { return Ok(()) };
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(Error::internal)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "csv"))
+        .collect();
+    files.sort();
+    for file in files {
+        import(app, &file).await?;
+    }
+    Ok(())
+}
+
+async fn import(app: &App, file: &Path) -> Result<(), Error> {
+    let length = std::fs::metadata(file).map_err(Error::internal)?.len();
+    let text = if length <= FILE_BYTES_MAX { std::fs::read_to_string(file).ok() } else { None };
+    let lines =
+        text.ok_or("not a text file of at most 16 MiB".to_owned()).and_then(|text| parse(&text));
+    let outcome = match lines {
+        Ok(lines) => {
+            for line in &lines {
+                credit(app, line).await?;
+            }
+            "done"
+        }
+        Err(reason) => {
+            tracing::error!(file = %file.display(), reason, "statement refused");
+            metrics::counter!("roadstead_alarms_total", "alarm" => "statement_refused")
+                .increment(1);
+            "refused"
+        }
+    };
+    std::fs::rename(file, file.with_extension(format!("csv.{outcome}"))).map_err(Error::internal)
+}
+
+/// Reads a whole statement, or says which line is wrong.
+pub(crate) fn parse(text: &str) -> Result<Vec<Line>, String> {
+    let mut lines = text.lines().map(str::trim_end);
+    if lines.next() != Some(HEADER) {
+        return Err(format!("the first line must be {HEADER}"));
+    }
+    let rows = lines.enumerate().filter(|(_, line)| !line.is_empty());
+    rows.map(|(number, line)| {
+        // The header is line 1.
+        parse_line(line).map_err(|reason| format!("line {}: {reason}", number.saturating_add(2)))
+    })
+    .collect()
+}
+
+fn parse_line(line: &str) -> Result<Line, String> {
+    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    let [id, booked_on, currency, amount, reference] = fields[..] else {
+        return Err("it needs five fields".into());
+    };
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("the id must be 1 to 64 visible ASCII characters".into());
+    }
+    booked_on.parse::<jiff::civil::Date>().map_err(|error| error.to_string())?;
+    let amount: Amount = amount.parse().map_err(|error| format!("{error}"))?;
+    if amount.is_zero() {
+        return Err("the amount is zero".into());
+    }
+    Ok(Line {
+        id: id.to_owned(),
+        booked_on: booked_on.to_owned(),
+        currency: currency.to_owned(),
+        amount,
+        reference: reference.to_owned(),
+    })
+}
+
+async fn credit(app: &App, line: &Line) -> Result<(), Error> {
+    let now = now_ms();
+    let mut tx = app.db.begin().await?;
+    let customer = match line.reference.parse::<Uuid>() {
+        Ok(id) if app.config.fiat.currencies.contains(&line.currency) => {
+            customers::by_id(&mut tx, id).await?
+        }
+        _ => None,
+    };
+    let tenant = customer.as_ref().map_or(HOUSE, |customer| customer.tenant);
+    let owner = customer.as_ref().map(|customer| customer.id);
+    let row = BankLine {
+        id: line.id.clone(),
+        currency: line.currency.clone(),
+        amount: line.amount,
+        reference: line.reference.clone(),
+        booked_on: line.booked_on.clone(),
+        tenant: Some(tenant),
+        customer: owner,
+        state: if owner.is_some() { "credited" } else { "suspense" }.to_owned(),
+        created_at: now,
+    };
+    if !bank::insert(&mut tx, &row).await? {
+        return Ok(());
+    }
+    app.book_topup(&mut tx, document(&line.id), tenant, owner, &line.currency, line.amount).await?;
+    let record = Record::new("topup.booked", now)
+        .external_id(tenant.to_string(), format!("topup:{}", line.id))
+        .field("line", &line.id)
+        .field("currency", &line.currency)
+        .field("amount", line.amount.to_string())
+        .field("state", &row.state);
+    app.audit.append_in(&mut tx, &record).await.map_err(Error::internal)?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The bank's id of a line as the id of a document.
+fn document(id: &str) -> Uuid {
+    let digest = Sha256::digest(format!("bank line {id}"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    Uuid::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_statement_is_read_wholly_or_not_at_all() {
+        let good = "id,booked_on,currency,amount,reference\nb1,2026-01-31,EUR,1250,someone\n\n";
+        assert_eq!(parse(good).map(|lines| lines.len()), Ok(1));
+        for bad in [
+            "",
+            "id,amount\n",
+            "id,booked_on,currency,amount,reference\nb1,2026-01-31,EUR,12.50,x",
+            "id,booked_on,currency,amount,reference\nb1,2026-01-31,EUR,-5,x",
+            "id,booked_on,currency,amount,reference\nb1,2026-01-31,EUR,0,x",
+            "id,booked_on,currency,amount,reference\nb1,2026-02-31,EUR,5,x",
+            "id,booked_on,currency,amount,reference\n,2026-01-31,EUR,5,x",
+            "id,booked_on,currency,amount,reference\nb1,2026-01-31,EUR,5",
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

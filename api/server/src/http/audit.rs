@@ -1,0 +1,186 @@
+use api_audit::{AuditError, Disclosure, RecordId, TileRequest};
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::auth::{Caller, Scope};
+use super::extract::{Args, Params};
+use super::missing;
+use super::problem::{Problem, ProblemDocument};
+use crate::app::App;
+use crate::error::{Code, Error};
+
+impl From<AuditError> for Error {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::NoSuchRecord(_) => missing("audit record"),
+            AuditError::NotYet(_) => Self::refuse(Code::NotAnchored, error.to_string()),
+            AuditError::OutOfRange { .. } => Self::refuse(Code::BadRequest, error.to_string()),
+            AuditError::LegalHold { .. } | AuditError::Erased(_) => {
+                Self::refuse(Code::InvalidState, error.to_string())
+            }
+            error => Self::internal(error),
+        }
+    }
+}
+
+/// Refuses a record of another tenant, in the same words as one that is not there.
+async fn own(
+    app: &App,
+    tx: &mut api_store::Tx,
+    caller: &Caller,
+    id: Uuid,
+) -> Result<RecordId, Error> {
+    let owner = app.audit.tenant_of(tx, RecordId(id)).await?;
+    if owner.is_some_and(|owner| owner == caller.tenant.to_string()) {
+        return Ok(RecordId(id));
+    }
+    Err(missing("audit record"))
+}
+
+/// How far a record is: queued, logged, anchored on which chains, final.
+#[utoipa::path(get, path = "/v1/audit/records/{id}", tag = "audit", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = Object), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn record(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<Json<api_audit::RecordStatus>, Problem> {
+    caller.require(Scope::Read)?;
+    let mut tx = app.db.read().await?;
+    let id = own(&app, &mut tx, &caller, id).await?;
+    Ok(Json(app.audit.status(&mut tx, id).await.map_err(Error::from)?))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReceiptQuery {
+    /// Which fields to disclose, separated by commas; all when absent.
+    fields: Option<String>,
+}
+
+/// The record's receipt: one bundle that `roadstead-verify` checks offline.
+#[utoipa::path(get, path = "/v1/audit/records/{id}/receipt", tag = "audit",
+    params(("id" = Uuid, Path), ReceiptQuery), security(("api_key" = [])),
+    responses((status = 200, body = Object), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn receipt(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+    Args(query): Args<ReceiptQuery>,
+) -> Result<Json<api_audit::Receipt>, Problem> {
+    caller.require(Scope::Read)?;
+    let disclosure = match query.fields {
+        None => Disclosure::All,
+        Some(names) => Disclosure::Only(names.split(',').map(str::to_owned).collect()),
+    };
+    let mut tx = app.db.read().await?;
+    let id = own(&app, &mut tx, &caller, id).await?;
+    Ok(Json(app.audit.receipt(&mut tx, id, &disclosure).await.map_err(Error::from)?))
+}
+
+/// The record's inclusion proof as a C2SP `.tlog-proof` file.
+#[utoipa::path(get, path = "/v1/audit/records/{id}/tlog-proof", tag = "audit", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = String, content_type = "text/plain"),
+              (status = "default", body = ProblemDocument)))]
+pub(crate) async fn tlog_proof(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<String, Problem> {
+    caller.require(Scope::Read)?;
+    let mut tx = app.db.read().await?;
+    let id = own(&app, &mut tx, &caller, id).await?;
+    Ok(app.audit.tlog_proof(&mut tx, id).await.map_err(Error::from)?)
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ConsistencyQuery {
+    /// The smaller size, at least 1.
+    from: u64,
+    /// The larger size.
+    to: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConsistencyView {
+    from: u64,
+    to: u64,
+    /// RFC 6962 hashes, base64.
+    hashes: Vec<String>,
+}
+
+/// Proves that the log only grew between two sizes (RFC 6962). Public.
+#[utoipa::path(get, path = "/v1/audit/consistency", tag = "audit", params(ConsistencyQuery),
+    responses((status = 200, body = ConsistencyView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn consistency(
+    State(app): State<App>,
+    Args(query): Args<ConsistencyQuery>,
+) -> Result<Json<ConsistencyView>, Problem> {
+    let mut tx = app.db.read().await?;
+    let hashes =
+        app.audit.consistency_proof(&mut tx, query.from, query.to).await.map_err(Error::from)?;
+    let hashes = hashes.iter().map(|hash| STANDARD.encode(hash)).collect();
+    Ok(Json(ConsistencyView { from: query.from, to: query.to, hashes }))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AnchorQuery {
+    /// Only anchors of checkpoints with at least this many leaves.
+    #[serde(default)]
+    size: u64,
+}
+
+/// Lists the anchors: checkpoint, chain, state, transaction, cost. Public.
+#[utoipa::path(get, path = "/v1/anchors", tag = "audit", params(AnchorQuery),
+    responses((status = 200, body = Vec<Object>), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn anchors(
+    State(app): State<App>,
+    Args(query): Args<AnchorQuery>,
+) -> Result<Json<Vec<api_audit::Anchor>>, Problem> {
+    let mut tx = app.db.read().await?;
+    Ok(Json(app.audit.anchors_from(&mut tx, query.size).await.map_err(Error::from)?))
+}
+
+/// The newest checkpoint, a C2SP signed note. Public.
+#[utoipa::path(get, path = "/log/checkpoint", tag = "audit",
+    responses((status = 200, body = String, content_type = "text/plain"),
+              (status = "default", body = ProblemDocument)))]
+pub(crate) async fn checkpoint(State(app): State<App>) -> Result<String, Problem> {
+    let mut tx = app.db.read().await?;
+    let latest = app.audit.latest_checkpoint(&mut tx).await.map_err(Error::from)?;
+    Ok(latest.ok_or_else(|| missing("checkpoint"))?.note)
+}
+
+/// The log as C2SP `tlog-tiles`: `/log/tile/<L>/<N>[.p/<W>]` and `/log/tile/entries/<N>[.p/<W>]`.
+/// Public; a full tile never changes.
+#[utoipa::path(get, path = "/log/tile/{*path}", tag = "audit", params(("path" = String, Path)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+              (status = "default", body = ProblemDocument)))]
+pub(crate) async fn tile(
+    State(app): State<App>,
+    Params(path): Params<String>,
+) -> Result<Response, Problem> {
+    let request = TileRequest::parse(&format!("tile/{path}")).ok_or_else(|| missing("tile"))?;
+    let mut tx = app.db.read().await?;
+    let bytes = app.audit.tile(&mut tx, request).await.map_err(Error::from)?;
+    let bytes = bytes.ok_or_else(|| missing("tile"))?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ];
+    Ok((headers, bytes).into_response())
+}

@@ -1,0 +1,78 @@
+//! Extractors whose refusals are problem documents.
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::error::{Code, Error};
+
+/// A JSON body and the hash that an idempotency key is bound to: SHA-256 over method, path and the
+/// exact bytes.
+#[derive(Debug)]
+pub(crate) struct Body<T> {
+    pub(crate) value: T,
+    pub(crate) hash: [u8; 32],
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let hasher = Sha256::new()
+            .chain_update(request.method().as_str())
+            .chain_update(request.uri().path());
+        let (parts, body) = request.into_parts();
+        let limit = app.config.server.body_bytes_max;
+        let bytes =
+            axum::body::to_bytes(body, limit).await.map_err(|_| Error::from(Code::BodyTooLarge))?;
+        let hash = hasher.chain_update(&bytes).finalize().into();
+        let request = Request::from_parts(parts, axum::body::Body::from(bytes));
+        let Json(value) =
+            Json::<T>::from_request(request, app).await.map_err(|rejection| refuse(&rejection))?;
+        Ok(Self { value, hash })
+    }
+}
+
+fn refuse(rejection: &JsonRejection) -> Error {
+    let code = match rejection {
+        JsonRejection::MissingJsonContentType(_) => Code::UnsupportedMediaType,
+        JsonRejection::JsonDataError(_) => Code::Unprocessable,
+        _ => Code::BadRequest,
+    };
+    Error::refuse(code, rejection.body_text())
+}
+
+/// Path parameters.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, app).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            // An id that cannot be one names nothing.
+            Err(_) => Err(Error::from(Code::NotFound).into()),
+        }
+    }
+}
+
+/// Query parameters.
+#[derive(Debug)]
+pub(crate) struct Args<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Args<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, app).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Error::refuse(Code::BadRequest, rejection.body_text()).into()),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The HTTP interface: one router, thin handlers that look alike, one error mapping.
+
+mod accounts;
+mod audit;
+mod auth;
+mod customers;
+mod deposits;
+mod extract;
+mod idempotency;
+mod loans;
+mod operator;
+mod problem;
+mod status;
+mod tenants;
+mod transfers;
+mod views;
+mod withdrawals;
+
+use std::time::{Duration, Instant};
+
+pub use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::error::{Code, Error, Failure};
+use problem::Problem;
+
+/// The document's head; paths and schemas come from the handlers.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Roadstead",
+        description = "Custody, fiat ledger, loans and an audit log anchored on public chains. Amounts are strings \
+                       of minor units with their asset beside them. Errors are RFC 9457 problem documents with a \
+                       stable `code`. A POST that moves money needs an `Idempotency-Key`.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    modifiers(&Security)
+)]
+struct Document;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    }
+}
+
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(tenants::create))
+        .routes(routes!(tenants::create_key, tenants::list_keys))
+        .routes(routes!(tenants::revoke_key))
+        .routes(routes!(status::chains))
+        .routes(routes!(status::assets))
+        .routes(routes!(customers::create, customers::list))
+        .routes(routes!(customers::get))
+        .routes(routes!(customers::create_address, customers::list_addresses))
+        .routes(routes!(accounts::balances))
+        .routes(routes!(accounts::statement))
+        .routes(routes!(deposits::list))
+        .routes(routes!(deposits::get))
+        .routes(routes!(deposits::topups))
+        .routes(routes!(withdrawals::create, withdrawals::list))
+        .routes(routes!(withdrawals::get))
+        .routes(routes!(transfers::create))
+        .routes(routes!(transfers::get))
+        .routes(routes!(loans::create_product))
+        .routes(routes!(loans::create))
+        .routes(routes!(loans::get))
+        .routes(routes!(loans::schedule))
+        .routes(routes!(loans::settlement_quote))
+        .routes(routes!(loans::repay, loans::repayments))
+        .routes(routes!(audit::record))
+        .routes(routes!(audit::receipt))
+        .routes(routes!(audit::tlog_proof))
+        .routes(routes!(audit::consistency))
+        .routes(routes!(audit::anchors))
+        .routes(routes!(audit::checkpoint))
+        .routes(routes!(audit::tile))
+        .routes(routes!(operator::treasury))
+        .routes(routes!(operator::sweep))
+        .routes(routes!(operator::intents))
+        .routes(routes!(operator::reconcile))
+        .routes(routes!(operator::ledger_check))
+        .routes(routes!(operator::freeze))
+        .routes(routes!(operator::resume))
+        .routes(routes!(status::live))
+        .routes(routes!(status::ready))
+}
+
+/// The OpenAPI document of exactly the routes that are served.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    api().split_for_parts().1
+}
+
+/// The router with its layers.
+pub fn router(app: App, metrics: PrometheusHandle) -> Router {
+    let (router, document) = api().split_for_parts();
+    let body_max = app.config.server.body_bytes_max;
+    let timeout = Duration::from_secs(app.config.server.request_timeout_secs);
+    router
+        .route("/openapi.json", get(move || async move { axum::Json(document) }))
+        .route("/metrics", get(move || async move { metrics.render() }))
+        .fallback(async || {
+            Problem::from(Error::refuse(Code::NotFound, "there is no such path; see /openapi.json"))
+        })
+        .method_not_allowed_fallback(async || Problem::from(Error::from(Code::MethodNotAllowed)))
+        .with_state(app)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
+        .layer(RequestBodyLimitLayer::new(body_max))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            Problem::from(Error::internal("a handler panicked")).into_response()
+        }))
+        .layer(middleware::from_fn(observe))
+}
+
+/// Serves the router until `shutdown` ends, then finishes what is under way.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+/// Counts and logs each request once: method, route, status and time; never headers or bodies.
+async fn observe(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method: Method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
+    let mut response = next.run(request).await;
+    problem::dress(&mut response);
+    let status = response.status().as_u16();
+    let elapsed = started.elapsed();
+    metrics::histogram!("roadstead_http_seconds", "route" => route.clone(), "method" => method.to_string())
+        .record(elapsed.as_secs_f64());
+    metrics::counter!("roadstead_http_requests_total", "route" => route.clone(), "status" => status.to_string())
+        .increment(1);
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(%method, route, status, millis, "request");
+    response
+}
+
+/// The refusal for a path or query that names nothing of the caller's.
+fn missing(what: &str) -> Error {
+    Error::Failure(Failure::new(
+        Code::NotFound,
+        format!("there is no {what} of yours with this id"),
+    ))
+}
