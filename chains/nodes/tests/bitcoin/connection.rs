@@ -4,8 +4,8 @@ use chain_core::{Node, NodeError, TxId, TxStatus, WatchSet};
 use chain_nodes::bitcoin::{BitcoinAuth, BitcoinNode};
 use testnets::TestEnv;
 
-use crate::common::{MAINNET, outsider, own, pay};
 use crate::network::{Network, config, request};
+use crate::support::{MAINNET, outsider, own, pay};
 
 #[tokio::test]
 async fn promise_14_a_node_of_another_network_is_refused() -> Result<()> {

@@ -7,8 +7,8 @@ use chain_core::{
     ScannedAmount, TxStatus,
 };
 
-use crate::common::{own, pay};
 use crate::network::{Network, deposits, made, request, spent};
+use crate::support::{own, pay};
 
 /// Somebody else, who has coins and pays us.
 fn payer() -> KeyedAddress {
@@ -62,7 +62,7 @@ async fn promise_22_of_a_replaced_deposit_only_the_mined_one_counts() -> Result<
     let mut again = request(&action, &coins);
     again.must_spend = vec![coins[0].outpoint.clone()];
     let context = net.context(&again).await?;
-    let second = made(crate::common::intent(Purpose::Withdrawal, action), &context)?;
+    let second = made(crate::support::intent(Purpose::Withdrawal, action), &context)?;
     net.send(&second).await?;
     net.mine(1).await?;
     let found = net.deposits(&[&owner.address, &other.address]).await?;

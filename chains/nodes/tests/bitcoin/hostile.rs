@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::regtest;
+use crate::support::regtest;
 
 /// What the node answers to a method: a result, an error, or nothing for ever.
 enum Says {

@@ -1,10 +1,11 @@
 //! Against a real `bitcoind` on regtest.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../../../bitcoin/tests/common/mod.rs"]
-mod common;
 mod connection;
 mod deposits;
 mod hostile;
 mod network;
 mod payments;
+#[expect(dead_code, reason = "what is tested without a node needs more of it")]
+#[path = "../../../bitcoin/tests/offline/support.rs"]
+mod support;

@@ -3,13 +3,13 @@ use chain_bitcoin::{assemble, build, describe};
 use chain_core::{
     Action, Address, Amount, BitcoinContext, Block, BroadcastOutcome, ChainEvent, Coin, Context,
     ContextRequest, FeeTier, Intent, KeyedAddress, Node, OutPoint, Purpose, ScannedDeposit,
-    SignedTx, TxSummary, WatchSet,
+    SignedTx, TxSummary, UnsignedTx, WatchSet,
 };
 use chain_core::{Branch, KeyScheme, ScannedAmount};
 use chain_nodes::bitcoin::{BitcoinAuth, BitcoinNode, BitcoinNodeConfig};
 use testnets::{Bitcoin, TestEnv};
 
-use crate::common::{intent, own, sign};
+use crate::support::{intent, own, sign};
 
 /// 5 sat/vB.
 pub(crate) const FALLBACK: u64 = 1_250;
@@ -23,6 +23,7 @@ pub(crate) struct Network {
 /// A transaction that was built and signed.
 pub(crate) struct Made {
     pub(crate) intent: Intent,
+    pub(crate) unsigned: UnsignedTx,
     pub(crate) summary: TxSummary,
     pub(crate) signed: SignedTx,
 }
@@ -132,7 +133,7 @@ pub(crate) fn made(intent: Intent, context: &BitcoinContext) -> Result<Made> {
     let summary = describe(&unsigned)?;
     ensure!(summary.action == intent.action, "{summary:?}");
     let signed = assemble(&unsigned, &sign(&unsigned))?;
-    Ok(Made { intent, summary, signed })
+    Ok(Made { intent, unsigned, summary, signed })
 }
 
 pub(crate) fn deposits(blocks: &[Block]) -> Vec<ScannedDeposit> {

@@ -10,8 +10,10 @@ use chain_core::{
     KeyedAddress, Node, OutPoint, Purpose, Slot, TxStatus,
 };
 
-use crate::common::{intent, outsider, own, pay};
-use crate::network::{Network, change, deposits, made, request, spent};
+use serde_json::{Value, json};
+
+use crate::network::{FALLBACK, Made, Network, change, deposits, made, request, spent};
+use crate::support::{intent, outsider, own, pay};
 
 fn external(scheme: chain_core::KeyScheme, index: u32) -> KeyedAddress {
     own(scheme, Branch::External, index)
@@ -31,6 +33,26 @@ async fn balance(net: &Network, address: &Address) -> Result<u64> {
     Ok(balances[address.as_str()].to_u64()?)
 }
 
+/// Bitcoin Core reads the PSBT as we do, and its pool would take the transaction at the size that the
+/// fee was reckoned for.
+async fn agrees(net: &Network, made: &Made) -> Result<()> {
+    let encoded = bitcoin::Psbt::deserialize(&made.unsigned.bytes)?.to_string();
+    let rpc = net.bitcoin().rpc();
+    let decoded: Value = rpc.call("decodepsbt", json!([encoded])).await?;
+    let fee: bitcoin::Amount = bitcoin::amount::serde::as_btc::deserialize(&decoded["fee"])?;
+    assert_eq!(Amount::from(fee.to_sat()), made.summary.fee_max);
+    assert_eq!(decoded["tx"]["txid"], json!(made.signed.id));
+    assert_eq!(decoded["unknown"], json!({}));
+    let raw = bitcoin::hex::DisplayHex::to_lower_hex_string(&made.signed.bytes);
+    let verdict: Value = rpc.call("testmempoolaccept", json!([[raw]])).await?;
+    assert_eq!(verdict[0]["allowed"], json!(true), "{verdict}");
+    let vsize = verdict[0]["vsize"].as_u64().unwrap();
+    let (fee, least) = (fee.to_sat(), vsize * FALLBACK * 4 / 1_000);
+    let signatures = u64::try_from(made.summary.slots.len())?;
+    assert!((least..=least + 5 * signatures + 5).contains(&fee), "{fee} for {vsize} vB");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_batch_is_paid_from_both_kinds_of_coin_to_every_kind_of_address() -> Result<()> {
     let net = Network::start().await?;
@@ -40,8 +62,8 @@ async fn a_batch_is_paid_from_both_kinds_of_coin_to_every_kind_of_address() -> R
     let payees = [
         outsider(1),
         external(Bip86, 77).address,
-        crate::common::address(net.node.chain(), "mrCDrCybB6J1vRfbwM5hemdJz73FwDBC8r"),
-        crate::common::address(net.node.chain(), "2N83imGV3gPwBzKJQvWJ7cRUY2SpUyU6A5e"),
+        crate::support::address(net.node.chain(), "mrCDrCybB6J1vRfbwM5hemdJz73FwDBC8r"),
+        crate::support::address(net.node.chain(), "2N83imGV3gPwBzKJQvWJ7cRUY2SpUyU6A5e"),
     ];
     let action = pay(&[
         (&payees[0], 300_000),
@@ -51,6 +73,7 @@ async fn a_batch_is_paid_from_both_kinds_of_coin_to_every_kind_of_address() -> R
     ]);
     let batch = net.make(Purpose::Withdrawal, action, &coins).await?;
     assert_eq!(batch.summary.slots.len(), 2, "both coins are needed");
+    agrees(&net, &batch).await?;
 
     net.send(&batch).await?;
     assert_eq!(net.node.broadcast(&batch.signed).await?, BroadcastOutcome::AlreadyKnown);
@@ -79,6 +102,7 @@ async fn several_p2wpkh_coins_come_with_the_transactions_that_made_them() -> Res
         net.fund(&[(&owners[0], 50_000), (&owners[1], 50_000), (&owners[2], 50_000)]).await?;
     let payout = net.make(Purpose::Withdrawal, pay(&[(&outsider(0), 120_000)]), &coins).await?;
     assert_eq!(payout.summary.slots.len(), 3);
+    agrees(&net, &payout).await?;
     net.send(&payout).await?;
     net.mine(1).await?;
     assert_eq!(balance(&net, &outsider(0)).await?, 120_000);

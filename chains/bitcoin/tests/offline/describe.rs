@@ -1,8 +1,6 @@
 //! What `describe` refuses: a hostile server writes the bytes.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
+use crate::support::*;
 use KeyScheme::{Bip84, Bip86};
 use bitcoin::hashes::Hash;
 use bitcoin::psbt::PsbtSighashType;
@@ -12,7 +10,6 @@ use chain_bitcoin::{PSBT_BYTES_MAX, assemble, build, describe, payloads, script_
 use chain_core::{
     Action, Amount, AnchorCommitment, Branch, BuildError, KeyScheme, Purpose, UnsignedTx,
 };
-use common::*;
 use proptest::prelude::*;
 
 /// Two coins of each kind, paid to one outsider with change.

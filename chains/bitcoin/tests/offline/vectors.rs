@@ -1,16 +1,13 @@
 //! Published vectors: BIP-84, 86, 341, bitcoinjs-lib's addresses and PSBTs.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod common;
 
 use std::path::PathBuf;
 
+use crate::support::*;
 use bitcoin::{Psbt, Script, ScriptBuf};
 use chain_bitcoin::{
     address_of_public_key, address_of_script, check_address, describe, network, script_of,
 };
 use chain_core::{Branch, ChainId, KeyScheme, UncheckedAddress, UnsignedTx};
-use common::*;
 use serde_json::Value;
 
 /// The folder of the vectors; `None` on a machine that has none, which CI may not be.

@@ -1,14 +1,11 @@
 //! Building: selection, change, fees, refusals.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
+use crate::support::*;
 use KeyScheme::{Bip84, Bip86};
 use bitcoin::consensus::deserialize;
 use bitcoin::{Psbt, Sequence, Transaction};
 use chain_bitcoin::{assemble, build, describe, payloads, script_of, sweepable};
 use chain_core::{Action, Amount, AnchorCommitment, Branch, BuildError, KeyScheme, Purpose, Slot};
-use common::*;
 use proptest::prelude::*;
 
 const DUST_P2WPKH: u64 = 294;
@@ -95,6 +92,50 @@ proptest! {
         prop_assert!(summary.change.is_empty());
         prop_assert_eq!(summary.fee_max.to_u64().unwrap(), available - amount.to_u64().unwrap());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn promise_30_a_replacement_conflicts_pays_the_same_and_outbids(
+        coins in prop::collection::vec((scheme(), 20_000_u64..500_000), 2..10),
+        sat in 1_000_u64..200_000,
+        bump in 1_u64..5,
+    ) {
+        let mut context = context(&coins);
+        let intent = intent(Purpose::Withdrawal, pay(&[(&outsider(0), sat)]));
+        let Ok(original) = build(&intent, &context) else { return Ok(()) };
+        let before = describe(&original).unwrap();
+        let spent = |slot: &Slot| {
+            let Slot::BitcoinOutpoint { txid, vout } = slot.clone() else { panic!("{slot:?}") };
+            chain_core::OutPoint { txid, vout }
+        };
+        context.must_spend = before.slots.iter().map(spent).collect();
+        context.replaced_fee = before.fee_max;
+        context.fee_rate_sat_per_kwu *= bump;
+        let Ok(replacement) = build(&intent, &context) else { return Ok(()) };
+        let after = describe(&replacement).unwrap();
+        prop_assert_eq!(after.action, before.action);
+        prop_assert!(before.slots.iter().all(|slot| after.slots.contains(slot)));
+        let signed = assemble(&replacement, &sign(&replacement)).unwrap();
+        let tx: Transaction = deserialize(&signed.bytes).unwrap();
+        let relay = tx.vsize() as u64;
+        let evicted = before.fee_max.to_u64().unwrap();
+        prop_assert!(after.fee_max.to_u64().unwrap() >= evicted + relay, "BIP-125, rule 4");
+    }
+}
+
+#[test]
+fn a_coin_that_fits_is_preferred_to_change() {
+    let to = outsider(0);
+    let exact = sweepable(&context(&[(Bip86, 100_000)]), &to).unwrap().to_u64().unwrap();
+    let coins = [(Bip86, 900_000), (Bip86, 100_000), (Bip86, 60_000), (Bip86, 70_000)];
+    let payment = intent(Purpose::Withdrawal, pay(&[(&to, exact)]));
+    let summary = describe(&build(&payment, &context(&coins)).unwrap()).unwrap();
+    assert_eq!(summary.slots.len(), 1);
+    assert!(summary.change.is_empty());
+    assert_eq!(summary.fee_max, Amount::from(100_000 - exact));
 }
 
 #[test]

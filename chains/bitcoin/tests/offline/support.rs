@@ -1,7 +1,4 @@
 //! Keys, coins and a signer for the tests. The keys are made from small numbers: nobody's money.
-#![expect(clippy::allow_attributes, reason = "whether code is dead depends on the test file")]
-#![allow(dead_code, reason = "each test file uses a part of it")]
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::key::{Keypair, TapTweak};
