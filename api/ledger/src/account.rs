@@ -124,6 +124,19 @@ pub struct Account {
     pub created_at: Timestamp,
 }
 
+/// How much may leave an account within any window of this length. Money that a pending transfer
+/// reserves counts when it is reserved, and goes on counting when it is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VelocityLimit {
+    /// The length of the window.
+    pub window_secs: u32,
+    /// At most this many transfers; `None` for any number.
+    pub count_max: Option<u32>,
+    /// At most this much in all, in minor units; `None` for any amount.
+    pub sum_max: Option<u128>,
+}
+
 pub(crate) const HISTORY: i64 = 1;
 pub(crate) const FROZEN: i64 = 2;
 pub(crate) const CLOSED: i64 = 4;
+pub(crate) const LIMITED: i64 = 8;

@@ -9,7 +9,7 @@ use crate::posting::{self, ATTEMPTS_MAX, Results};
 use crate::transfer::{Action, Posted, Transfer};
 use crate::{
     Account, AccountId, Balance, CheckReport, Floor, LedgerError, NewAccount, PostError, Refusal,
-    StoredTransfer, TenantId, Totals, TransferId, check, repo,
+    StoredTransfer, TenantId, Totals, TransferId, VelocityLimit, check, repo,
 };
 
 const CODE_BYTES_MAX: usize = 256;
@@ -169,6 +169,49 @@ impl Ledger {
         floor: Floor,
     ) -> Result<(), LedgerError> {
         repo::set_floor(tx, id, floor).await
+    }
+
+    /// Sets how much may leave the account within a window; one limit for each length of window.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoHistory`] when the account keeps none, [`LedgerError::UnknownAccount`],
+    /// [`LedgerError::Store`].
+    pub async fn set_limit(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+        limit: &VelocityLimit,
+    ) -> Result<(), LedgerError> {
+        let (account, _) = repo::account(tx, id).await?.ok_or(LedgerError::UnknownAccount)?;
+        if !account.history {
+            return Err(LedgerError::NoHistory);
+        }
+        repo::set_limit(tx, id, limit).await
+    }
+
+    /// The limits of an account.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn limits(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+    ) -> Result<Vec<VelocityLimit>, LedgerError> {
+        repo::limits(tx, id).await
+    }
+
+    /// Removes the limit for windows of this length.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn remove_limit(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+        window_secs: u32,
+    ) -> Result<(), LedgerError> {
+        repo::remove_limit(tx, id, window_secs).await
     }
 
     /// Posts each transfer by itself, in the caller's transaction; each gets its own result.

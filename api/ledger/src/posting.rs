@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::book::{Applied, Book};
 use crate::ledger::timestamp;
 use crate::transfer::{Outcome, Posted, Transfer};
-use crate::{LedgerError, Refusal, TRANSFERS_MAX, TenantId, TransferId, repo};
+use crate::{LedgerError, Refusal, TRANSFERS_MAX, TenantId, TransferId, repo, velocity};
 
 /// How often a posting is tried again when another one took the same id, or after a deadlock.
 pub(crate) const ATTEMPTS_MAX: u32 = 8;
@@ -96,6 +96,10 @@ async fn decide(
     let legs = transfers().flat_map(Transfer::legs);
     accounts.extend(legs.flat_map(|leg| [leg.debit, leg.credit]));
     book.add_accounts(repo::lock_accounts(tx, &accounts).await?);
+    let now = book.now();
+    for account in book.limited_accounts() {
+        velocity::load(tx, account, now).await?;
+    }
     // Only what is read after the locks were taken cannot change any more.
     let ids: Vec<_> = transfers().map(|transfer| (transfer.tenant, transfer.id)).collect();
     book.add_stored(repo::stored(tx, &ids).await?);

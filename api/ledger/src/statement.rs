@@ -253,7 +253,7 @@ fn line(leg: HistoryLeg, side: Side) -> Result<Line, LedgerError> {
 
 /// The account's last leg that was recorded at `time` or before it. Commits of several processes
 /// may be numbered in another order than their times; along one account the two agree.
-async fn last_recorded(
+pub(crate) async fn last_recorded(
     tx: &mut Tx,
     id: AccountId,
     time: i64,

@@ -12,6 +12,10 @@ use crate::{StoreError, Tx};
 /// How long a caller waits for a connection before it is told that the database is busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS_MAX: u32 = 8;
+/// 64 MiB (negative: KiB), so that a large transaction stays in memory until its commit.
+const SQLITE_WRITER_CACHE: &str = "-65536";
+/// 40 MiB: a page that is written again and again is copied into the file once for all of it.
+const SQLITE_CHECKPOINT_PAGES: &str = "10000";
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 
 /// Which database engine is behind a [`Db`].
@@ -62,11 +66,18 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // Without it `INSERT OR REPLACE` would delete past the triggers that forbid it.
+            .pragma("recursive_triggers", "ON")
             .busy_timeout(ACQUIRE_TIMEOUT);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.clone())
+            .connect_with(
+                options
+                    .clone()
+                    .pragma("cache_size", SQLITE_WRITER_CACHE)
+                    .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES),
+            )
             .await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)

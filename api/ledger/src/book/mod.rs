@@ -6,7 +6,7 @@ mod row;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use crate::account::{CLOSED, FROZEN, HISTORY};
+use crate::account::{CLOSED, FROZEN, HISTORY, LIMITED, VelocityLimit};
 use crate::balance::{Balance, Totals};
 use crate::transfer::{Kind, Transfer};
 use crate::{AccountId, Refusal, Side, TenantId, TransferId};
@@ -35,9 +35,38 @@ pub(crate) struct AccountState {
     pub(crate) totals: Totals,
     pub(crate) changed_at: i64,
     pub(crate) changed: bool,
+    pub(crate) usages: Vec<Usage>,
+}
+
+/// How much of a velocity limit is used up.
+#[derive(Clone, Debug)]
+pub(crate) struct Usage {
+    pub(crate) limit: VelocityLimit,
+    pub(crate) count: u64,
+    pub(crate) sum: u128,
+    /// The last transfer that was counted: its further legs are not counted again.
+    pub(crate) last: Option<TransferId>,
+}
+
+impl Usage {
+    /// Counts `amount` that leaves the account with `transfer`.
+    pub(crate) fn add(&mut self, transfer: TransferId, amount: u128) -> Result<(), Refusal> {
+        if self.last != Some(transfer) {
+            self.last = Some(transfer);
+            self.count = self.count.saturating_add(1);
+        }
+        self.sum = self.sum.saturating_add(amount);
+        let many = self.limit.count_max.is_some_and(|max| self.count > u64::from(max));
+        let much = self.limit.sum_max.is_some_and(|max| self.sum > max);
+        if many || much { Err(Refusal::VelocityExceeded) } else { Ok(()) }
+    }
 }
 
 impl AccountState {
+    pub(crate) const fn is_limited(&self) -> bool {
+        self.has(LIMITED)
+    }
+
     const fn has(&self, flag: i64) -> bool {
         self.flags & flag != 0
     }
@@ -103,7 +132,7 @@ pub(crate) struct Book {
 
 #[derive(Debug)]
 enum Undo {
-    Totals(AccountId, Totals),
+    Account(AccountId, Totals, Vec<Usage>),
     Known(Key),
     Ended(Key),
 }
@@ -128,7 +157,9 @@ impl Book {
             let key = (row.tenant, row.id);
             let end = self.loaded.len();
             match self.known.get_mut(&key) {
-                Some(Place::Loaded(range)) if range.end == end && row.leg > 0 => range.end += 1,
+                Some(Place::Loaded(range)) if range.end == end && is_next(&row, range) => {
+                    range.end = end.saturating_add(1);
+                }
                 Some(_) => continue,
                 None => {
                     self.known.insert(key, Place::Loaded(end..end.saturating_add(1)));
@@ -141,6 +172,11 @@ impl Book {
     /// Adds how transfers ended, or that they were reversed.
     pub(crate) fn add_ended(&mut self, ended: Vec<(TenantId, TransferId, Kind)>) {
         self.ended.extend(ended.into_iter().map(|(tenant, id, kind)| ((tenant, id), kind)));
+    }
+
+    /// The accounts that have velocity limits.
+    pub(crate) fn limited_accounts(&mut self) -> Vec<&mut AccountState> {
+        self.accounts.values_mut().filter(|account| account.is_limited()).collect()
     }
 
     /// The accounts of the stored transfers.
@@ -253,14 +289,13 @@ impl Book {
         if debit.asset != credit.asset {
             return Err(Refusal::AssetMismatch);
         }
-        let is_new = matches!(kind, Kind::Transfer | Kind::Pending | Kind::Reversal);
-        if is_new {
+        if is_new(kind) {
             debit.accepts_new()?;
             credit.accepts_new()?;
         }
         let book = debit.book;
-        self.change(leg.debit, kind, leg, Side::Debit, is_new)?;
-        self.change(leg.credit, kind, leg, Side::Credit, is_new)?;
+        self.change(transfer.id, kind, leg, Side::Debit)?;
+        self.change(transfer.id, kind, leg, Side::Credit)?;
         Ok(book)
     }
 
@@ -271,31 +306,39 @@ impl Book {
 
     fn change(
         &mut self,
-        id: AccountId,
+        transfer: TransferId,
         kind: Kind,
         leg: &plan::PlannedLeg,
         entry: Side,
-        is_new: bool,
     ) -> Result<(), Refusal> {
+        let is_new = is_new(kind);
+        let id = match entry {
+            Side::Debit => leg.debit,
+            Side::Credit => leg.credit,
+        };
         let now = self.now;
         let account = self.accounts.get_mut(&id).ok_or(Refusal::UnknownAccount)?;
-        self.undo.push(Undo::Totals(id, account.totals));
+        self.undo.push(Undo::Account(id, account.totals, account.usages.clone()));
         account.totals = plan::moved(&account.totals, kind, leg, entry)?;
         account.changed = true;
         account.changed_at = now;
-        if is_new && entry != account.side && !account.covers_its_floor() {
+        if !is_new || entry == account.side {
+            return Ok(());
+        }
+        if !account.covers_its_floor() {
             return Err(Refusal::InsufficientFunds);
         }
-        Ok(())
+        account.usages.iter_mut().try_for_each(|usage| usage.add(transfer, leg.amount))
     }
 
     fn undo_to(&mut self, (rows, undo): (usize, usize)) {
         self.rows.truncate(rows);
         while self.undo.len() > undo {
             match self.undo.pop() {
-                Some(Undo::Totals(id, totals)) => {
+                Some(Undo::Account(id, totals, usages)) => {
                     if let Some(account) = self.accounts.get_mut(&id) {
                         account.totals = totals;
+                        account.usages = usages;
                     }
                 }
                 Some(Undo::Known(key)) => drop(self.known.remove(&key)),
@@ -304,6 +347,16 @@ impl Book {
             }
         }
     }
+}
+
+/// True when `row` is the leg after those in `range`, and not one of them read twice.
+fn is_next(row: &Row, range: &Range<usize>) -> bool {
+    usize::try_from(row.leg) == Ok(range.len())
+}
+
+/// True for what the accounts must allow; the others end what was allowed before.
+const fn is_new(kind: Kind) -> bool {
+    matches!(kind, Kind::Transfer | Kind::Pending | Kind::Reversal)
 }
 
 /// Tells all but the refused transfer which one was refused.

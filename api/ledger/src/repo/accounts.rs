@@ -1,9 +1,10 @@
 use api_store::{Tx, args};
 
 use super::{side, tenant};
-use crate::account::{CLOSED, FROZEN, HISTORY};
+use crate::account::{CLOSED, FROZEN, HISTORY, LIMITED};
 use crate::{
-    Account, AccountId, Balance, Floor, LedgerError, NewAccount, Side, TenantId, Totals, bytes,
+    Account, AccountId, Balance, Floor, LedgerError, NewAccount, Side, TenantId, Totals,
+    VelocityLimit, bytes,
 };
 
 /// account, tenant, code, asset, side, flags, floor, external_id, created_at, four totals.
@@ -149,4 +150,46 @@ pub(crate) async fn set_floor(tx: &mut Tx, id: AccountId, floor: Floor) -> Resul
         0 => Err(LedgerError::UnknownAccount),
         _ => Ok(()),
     }
+}
+
+/// The velocity limits of the account.
+pub(crate) async fn limits(tx: &mut Tx, id: AccountId) -> Result<Vec<VelocityLimit>, LedgerError> {
+    let sql = "SELECT window_secs, count_max, sum_max FROM ledger_limits
+         WHERE account = $1 ORDER BY window_secs";
+    let rows: Vec<(i64, Option<i64>, Option<Vec<u8>>)> = tx.fetch_all(sql, args![id.get()]).await?;
+    let number = |number| u32::try_from(number).map_err(|_| LedgerError::damaged("limit"));
+    rows.into_iter()
+        .map(|(window, count, sum)| {
+            Ok(VelocityLimit {
+                window_secs: number(window)?,
+                count_max: count.map(number).transpose()?,
+                sum_max: sum.as_deref().map(bytes::decode).transpose()?,
+            })
+        })
+        .collect()
+}
+
+/// Sets the limit for its window.
+pub(crate) async fn set_limit(
+    tx: &mut Tx,
+    id: AccountId,
+    limit: &VelocityLimit,
+) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO ledger_limits (account, window_secs, count_max, sum_max)
+         VALUES ($1, $2, $3, $4) ON CONFLICT (account, window_secs)
+         DO UPDATE SET count_max = excluded.count_max, sum_max = excluded.sum_max";
+    let sum = limit.sum_max.map(bytes::encode);
+    tx.execute(sql, args![id.get(), limit.window_secs, limit.count_max, sum]).await?;
+    set_flags(tx, id, LIMITED, 0).await
+}
+
+/// Removes the limit for this window.
+pub(crate) async fn remove_limit(
+    tx: &mut Tx,
+    id: AccountId,
+    window_secs: u32,
+) -> Result<(), LedgerError> {
+    let sql = "DELETE FROM ledger_limits WHERE account = $1 AND window_secs = $2";
+    tx.execute(sql, args![id.get(), window_secs]).await?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use api_store::{Tx, args};
 
-use crate::{AccountId, LedgerError};
+use crate::{AccountId, LedgerError, Side};
 
 /// A leg seen from one account: seq, id, leg, kind, other account, 1 when this account is debited,
 /// amount, effective_on, target, code, reference, recorded_at, posted debits and credits after it.
@@ -102,4 +102,24 @@ pub(crate) async fn commit_before(tx: &mut Tx, time: i64) -> Result<Option<i64>,
     let sql = "SELECT id FROM ledger_commits WHERE recorded_at <= $1
          ORDER BY recorded_at DESC, id DESC LIMIT 1";
     Ok(tx.fetch_optional::<(i64,)>(sql, args![time]).await?.map(|(id,)| id))
+}
+
+/// What left the account after `seq`: the transfer and the amount of each leg, oldest first.
+pub(crate) async fn outflows_after(
+    tx: &mut Tx,
+    account: AccountId,
+    side: Side,
+    seq: i64,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LedgerError> {
+    let sql = match side {
+        Side::Credit => {
+            "SELECT id, amount FROM ledger_transfers WHERE debit = $1 AND seq > $2
+             AND debit_debits IS NOT NULL AND kind IN (1, 2, 6) ORDER BY seq"
+        }
+        Side::Debit => {
+            "SELECT id, amount FROM ledger_transfers WHERE credit = $1 AND seq > $2
+             AND credit_debits IS NOT NULL AND kind IN (1, 2, 6) ORDER BY seq"
+        }
+    };
+    Ok(tx.fetch_all(sql, args![account.get(), seq]).await?)
 }

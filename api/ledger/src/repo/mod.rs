@@ -14,10 +14,11 @@ use crate::transfer::Kind;
 use crate::{AccountId, LedgerError, Side, TenantId, TransferId, bytes};
 
 pub(crate) use accounts::{
-    account, account_by_code, accounts_under, insert_account, set_flags, set_floor,
+    account, account_by_code, accounts_under, insert_account, limits, remove_limit, set_flags,
+    set_floor, set_limit,
 };
 pub(crate) use history::{
-    DatedLeg, HistoryLeg, commit_before, dated_legs, history_after, history_before,
+    DatedLeg, HistoryLeg, commit_before, dated_legs, history_after, history_before, outflows_after,
 };
 pub(crate) use read::{
     RawBalance, RawTransfer, balances_page, expired, holds_page, transfer_rows, transfers_page,
@@ -83,10 +84,11 @@ fn locked_account(row: LockedRow) -> Result<AccountState, LedgerError> {
         },
         changed_at: row.11,
         changed: false,
+        usages: Vec::new(),
     })
 }
 
-/// The stored transfers with these ids, by `seq`.
+/// The stored transfers with these ids, by `seq`. An id may be asked for twice.
 pub(crate) async fn stored(
     tx: &mut Tx,
     ids: &[(TenantId, TransferId)],
@@ -97,6 +99,7 @@ pub(crate) async fn stored(
     };
     let mut rows = rows.into_iter().map(stored_row).collect::<Result<Vec<_>, _>>()?;
     rows.sort_unstable_by_key(|row| row.seq);
+    rows.dedup_by_key(|row| row.seq);
     Ok(rows)
 }
 
@@ -140,22 +143,16 @@ pub(crate) async fn ended(
 
 /// Writes what `book` decided; returns the `seq` of the first row.
 pub(crate) async fn write(tx: &mut Tx, book: &Book) -> Result<i64, LedgerError> {
-    let sql = "INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id";
-    let (commit,): (i64,) = tx.fetch_one(sql, api_store::args![book.now()]).await?;
-    let first = commit.checked_shl(SEQ_BITS).ok_or_else(|| LedgerError::damaged("commit"))?;
     match tx {
-        Tx::Sqlite(tx) => {
-            sqlite::insert_rows(tx, first, book.rows()).await?;
-            sqlite::update_balances(tx, book.changed_accounts()).await?;
-            sqlite::write_holds(tx, book.rows()).await?;
-        }
-        Tx::Postgres(tx) => {
-            postgres::insert_rows(tx, first, book.rows()).await?;
-            postgres::update_balances(tx, book.changed_accounts()).await?;
-            postgres::write_holds(tx, book.rows()).await?;
-        }
+        Tx::Sqlite(tx) => sqlite::write(tx, book).await,
+        Tx::Postgres(tx) => postgres::write(tx, book).await,
     }
-    Ok(first)
+}
+
+/// The `seq` of the first row of a commit.
+fn first_seq(commit: i64) -> Result<i64, LedgerError> {
+    let shift = 1_i64 << SEQ_BITS;
+    commit.checked_mul(shift).ok_or_else(|| LedgerError::damaged("commit number"))
 }
 
 /// The rows that open a hold, and those that end one.

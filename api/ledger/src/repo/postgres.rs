@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
-use super::{LockedRow, StoredRow, holds};
-use crate::book::{AccountState, Row};
+use super::{LockedRow, StoredRow, first_seq, holds};
+use crate::book::{AccountState, Book, Row};
 use crate::bytes::encode;
 use crate::{LedgerError, TenantId, TransferId};
 
@@ -61,24 +61,45 @@ fn columns(ids: &[(TenantId, TransferId)]) -> (Vec<String>, Vec<Vec<u8>>) {
     ids.iter().map(|(tenant, id)| (tenant.to_string(), id.as_bytes().to_vec())).unzip()
 }
 
-pub(super) async fn insert_rows(
-    connection: &mut PgConnection,
-    first_seq: i64,
-    rows: &[Row],
-) -> Result<(), LedgerError> {
+/// Writes what `book` decided, in one statement; returns the `seq` of the first row.
+pub(super) async fn write(connection: &mut PgConnection, book: &Book) -> Result<i64, LedgerError> {
     fn column<'r, T>(rows: &'r [Row], value: impl Fn(&'r Row) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
-    let query = sqlx::query(
-        "INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
-             effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
-             credit_debits, credit_credits)
-         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[],
-             $6::bigint[], $7::bigint[], $8::bytea[], $9::bigint[], $10::bigint[], $11::bytea[],
-             $12::text[], $13::text[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[])",
+    let rows = book.rows();
+    let accounts: Vec<&AccountState> = book.changed_accounts().collect();
+    let total = |value: fn(&AccountState) -> u128| -> Vec<Vec<u8>> {
+        accounts.iter().map(|account| encode(value(account))).collect()
+    };
+    let query = sqlx::query_scalar(
+        "WITH new_commit AS (
+             INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id
+         ), new_transfers AS (
+             INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
+                 effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
+                 credit_debits, credit_credits)
+             SELECT (c.id << 20) + r.number - 1, r.book, r.id, r.leg, r.kind, r.debit, r.credit,
+                 r.amount, r.effective_on, r.expires_at, r.target, r.code, r.reference,
+                 r.debit_debits, r.debit_credits, r.credit_debits, r.credit_credits
+             FROM new_commit AS c, unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[],
+                 $6::bigint[], $7::bigint[], $8::bytea[], $9::bigint[], $10::bigint[],
+                 $11::bytea[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
+                 $16::bytea[], $17::bytea[]) WITH ORDINALITY AS r (book, id, leg, kind, debit,
+                 credit, amount, effective_on, expires_at, target, code, reference, debit_debits,
+                 debit_credits, credit_debits, credit_credits, number)
+         ), new_balances AS (
+             UPDATE ledger_balances AS b SET debits_posted = n.debits_posted,
+                 credits_posted = n.credits_posted, debits_pending = n.debits_pending,
+                 credits_pending = n.credits_pending, changed_at = n.changed_at
+             FROM unnest($18::bigint[], $19::bytea[], $20::bytea[], $21::bytea[], $22::bytea[],
+                 $23::bigint[]) AS n (account, debits_posted, credits_posted, debits_pending,
+                 credits_pending, changed_at)
+             WHERE b.account = n.account
+         )
+         SELECT id FROM new_commit",
     );
-    query
-        .bind((first_seq..).zip(rows).map(|(seq, _)| seq).collect::<Vec<_>>())
+    let commit = query
+        .bind(book.now())
         .bind(column(rows, |row| row.book))
         .bind(column(rows, |row| row.id.as_bytes().as_slice()))
         .bind(column(rows, |row| row.leg))
@@ -95,44 +116,19 @@ pub(super) async fn insert_rows(
         .bind(column(rows, |row| row.debit_after.map(|(_, credits)| encode(credits))))
         .bind(column(rows, |row| row.credit_after.map(|(debits, _)| encode(debits))))
         .bind(column(rows, |row| row.credit_after.map(|(_, credits)| encode(credits))))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-pub(super) async fn update_balances(
-    connection: &mut PgConnection,
-    accounts: impl Iterator<Item = &AccountState>,
-) -> Result<(), LedgerError> {
-    let accounts: Vec<&AccountState> = accounts.collect();
-    let total = |value: fn(&AccountState) -> u128| -> Vec<Vec<u8>> {
-        accounts.iter().map(|account| encode(value(account))).collect()
-    };
-    let query = sqlx::query(
-        "UPDATE ledger_balances AS b SET debits_posted = n.debits_posted,
-             credits_posted = n.credits_posted, debits_pending = n.debits_pending,
-             credits_pending = n.credits_pending, changed_at = n.changed_at
-         FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
-             $6::bigint[]) AS n (account, debits_posted, credits_posted, debits_pending,
-             credits_pending, changed_at)
-         WHERE b.account = n.account",
-    );
-    query
         .bind(accounts.iter().map(|account| account.id.get()).collect::<Vec<_>>())
         .bind(total(|account| account.totals.debits_posted))
         .bind(total(|account| account.totals.credits_posted))
         .bind(total(|account| account.totals.debits_pending))
         .bind(total(|account| account.totals.credits_pending))
         .bind(accounts.iter().map(|account| account.changed_at).collect::<Vec<_>>())
-        .execute(connection)
+        .fetch_one(&mut *connection)
         .await?;
-    Ok(())
+    write_holds(connection, rows).await?;
+    first_seq(commit)
 }
 
-pub(super) async fn write_holds(
-    connection: &mut PgConnection,
-    rows: &[Row],
-) -> Result<(), LedgerError> {
+async fn write_holds(connection: &mut PgConnection, rows: &[Row]) -> Result<(), LedgerError> {
     let (opened, ended) = holds(rows);
     if !opened.is_empty() {
         sqlx::query(

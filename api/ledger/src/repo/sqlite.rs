@@ -8,13 +8,13 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
-use super::{LockedRow, StoredRow, holds};
-use crate::book::{AccountState, Row};
+use super::{LockedRow, StoredRow, first_seq, holds};
+use crate::book::{AccountState, Book, Row};
 use crate::bytes::encode;
 use crate::{LedgerError, TenantId, TransferId};
 
 /// How many rows one statement carries; the largest that fits is taken.
-const CHUNKS: [usize; 4] = [256, 32, 4, 1];
+const CHUNKS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 pub(super) async fn lock_accounts(
     connection: &mut SqliteConnection,
@@ -70,7 +70,21 @@ pub(super) async fn ended(
     Ok(found)
 }
 
-pub(super) async fn insert_rows(
+/// Writes what `book` decided; returns the `seq` of the first row.
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    book: &Book,
+) -> Result<i64, LedgerError> {
+    let sql = "INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id";
+    let commit = sqlx::query_scalar(sql).bind(book.now()).fetch_one(&mut *connection).await?;
+    let first_seq = first_seq(commit)?;
+    insert_rows(connection, first_seq, book.rows()).await?;
+    update_balances(connection, book.changed_accounts()).await?;
+    write_holds(connection, book.rows()).await?;
+    Ok(first_seq)
+}
+
+async fn insert_rows(
     connection: &mut SqliteConnection,
     first_seq: i64,
     rows: &[Row],
@@ -114,7 +128,7 @@ fn bind_row<'q>(query: Bound<'q>, seq: i64, row: &Row) -> Bound<'q> {
         .bind(credits(row.credit_after))
 }
 
-pub(super) async fn update_balances(
+async fn update_balances(
     connection: &mut SqliteConnection,
     accounts: impl Iterator<Item = &AccountState>,
 ) -> Result<(), LedgerError> {
@@ -141,10 +155,7 @@ pub(super) async fn update_balances(
     Ok(())
 }
 
-pub(super) async fn write_holds(
-    connection: &mut SqliteConnection,
-    rows: &[Row],
-) -> Result<(), LedgerError> {
+async fn write_holds(connection: &mut SqliteConnection, rows: &[Row]) -> Result<(), LedgerError> {
     let (opened, ended) = holds(rows);
     let insert = "INSERT INTO ledger_holds (book, id, expires_at) VALUES ";
     for chunk in chunks(&opened) {

@@ -33,6 +33,15 @@ CREATE TABLE ledger_balances (
     floor BLOB -- two's complement, 16 bytes; NULL: may go negative without limit
 );
 
+-- How much may leave an account within a window of time.
+CREATE TABLE ledger_limits (
+    account BIGINT NOT NULL REFERENCES ledger_accounts (key),
+    window_secs BIGINT NOT NULL,
+    count_max BIGINT,
+    sum_max BLOB,
+    PRIMARY KEY (account, window_secs)
+);
+
 -- One row for each database transaction that posted something.
 CREATE TABLE ledger_commits (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

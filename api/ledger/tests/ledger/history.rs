@@ -1,11 +1,8 @@
 //! Balances of other times, statements and totals, on both engines.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
+use crate::common::Fixture;
 use api_ledger::*;
 use api_store::Engine;
-use common::Fixture;
 use jiff::civil::date;
 
 on_both_engines! {

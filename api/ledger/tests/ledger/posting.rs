@@ -1,11 +1,8 @@
 //! Posting, on both engines.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
+use crate::common::Fixture;
 use api_ledger::*;
 use api_store::{Engine, args};
-use common::Fixture;
 
 on_both_engines! {
     money_moves_and_the_same_request_is_answered_again
@@ -24,6 +21,8 @@ on_both_engines! {
     the_caller_owns_the_transaction
     accounts_are_opened_once
     accounts_without_history_still_balance
+    velocity_limits_hold_for_any_window
+    a_conversion_uses_its_quote_once_and_in_time
 }
 
 async fn money_moves_and_the_same_request_is_answered_again(engine: Engine) {
@@ -445,5 +444,73 @@ async fn accounts_without_history_still_balance(engine: Engine) {
     assert!(matches!(refused, Err(LedgerError::NoHistory)), "never silently empty");
     assert_eq!(f.ledger.statement(&mut tx, ann, page).await.unwrap().lines.len(), 1);
     drop(tx);
+    f.assert_clean().await;
+}
+
+async fn velocity_limits_hold_for_any_window(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    f.post(&f.transfer(1, bank, ann, 1000)).await.unwrap();
+    let hourly = VelocityLimit { window_secs: 3600, count_max: Some(3), sum_max: Some(100) };
+    let mut tx = f.begin().await;
+    f.ledger.set_limit(&mut tx, ann, &hourly).await.unwrap();
+    assert_eq!(f.ledger.limits(&mut tx, ann).await.unwrap(), [hourly]);
+    tx.commit().await.unwrap();
+    let exceeded = Err(Refusal::VelocityExceeded);
+    assert_eq!(f.post(&f.transfer(2, ann, bank, 101)).await, exceeded);
+    f.post(&f.transfer(3, ann, bank, 60)).await.unwrap();
+    f.sleep(1800);
+    f.post(&f.pending(4, ann, bank, 40)).await.unwrap();
+    assert_eq!(f.post(&f.transfer(5, ann, bank, 1)).await, exceeded, "the sum is used up");
+    f.post(&f.transfer(6, bank, ann, 500)).await.unwrap();
+    f.sleep(1801);
+    let batch: Vec<_> = (7..=9).map(|n| f.transfer(n, ann, bank, 1)).collect();
+    let results = f.ledger.post_batch(&batch).await.unwrap();
+    let refusals: Vec<_> = results.into_iter().map(Result::err).collect();
+    let third = Some(Refusal::VelocityExceeded);
+    assert_eq!(refusals, [None, None, third], "three with the pending one");
+    let id = TransferId::from_u128(10);
+    f.post(&Transfer::post_pending(f.tenant, id, TransferId::from_u128(4))).await.unwrap();
+    let mut tx = f.begin().await;
+    f.ledger.remove_limit(&mut tx, ann, 3600).await.unwrap();
+    tx.commit().await.unwrap();
+    f.post(&f.transfer(11, ann, bank, 500)).await.unwrap();
+    f.assert_clean().await;
+}
+
+async fn a_conversion_uses_its_quote_once_and_in_time(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    let open = async |code: &str, asset, floor| {
+        let account = NewAccount::new(f.tenant, code, asset, Side::Credit).with_floor(floor);
+        f.open(account).await
+    };
+    let accounts = ConversionAccounts {
+        seller: ann,
+        position_sold: open("fx:position", "EUR", Floor::None).await,
+        position_bought: open("fx:position", "JPY", Floor::None).await,
+        buyer: open("customer:ann:available", "JPY", Floor::Zero).await,
+        rounding: open("fx:rounding", "JPY", Floor::Zero).await,
+    };
+    f.post(&f.transfer(1, bank, ann, 1000)).await.unwrap();
+    let expires_at = f.now() + jiff::SignedDuration::from_secs(30);
+    let quote = |id| Quote {
+        id: uuid::Uuid::from_u128(id),
+        numerator: 1_625_501,
+        denominator: 1_000_000,
+        expires_at,
+    };
+    let conversion = quote(7).convert(f.tenant, &accounts, 1000).unwrap();
+    f.post(&conversion).await.unwrap();
+    assert_eq!(f.balance(accounts.buyer).await.available().or_zero(), 1625);
+    assert_eq!(f.balance(accounts.rounding).await.available().or_zero(), 1);
+    assert_eq!(f.balance(accounts.position_bought).await.posted().to_string(), "-1626");
+    let more = quote(7).convert(f.tenant, &accounts, 900).unwrap();
+    assert_eq!(f.post(&more).await, Err(Refusal::IdConflict), "one quote, one conversion");
+    f.post(&f.transfer(2, bank, ann, 1000)).await.unwrap();
+    f.sleep(31);
+    let late = quote(8).convert(f.tenant, &accounts, 1000).unwrap();
+    assert_eq!(f.post(&late).await, Err(Refusal::TooLate));
+    assert_eq!(f.post(&conversion).await.unwrap().outcome, Outcome::AlreadyApplied);
     f.assert_clean().await;
 }

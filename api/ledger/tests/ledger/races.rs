@@ -1,13 +1,10 @@
 //! What concurrent callers must not break, on both engines.
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-mod common;
 
 use std::sync::Arc;
 
+use crate::common::Fixture;
 use api_ledger::*;
 use api_store::Engine;
-use common::Fixture;
 use tokio::sync::Barrier;
 
 const CLIENTS: u128 = 64;

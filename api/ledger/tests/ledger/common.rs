@@ -1,5 +1,4 @@
 //! What the tests of the ledger share.
-#![expect(clippy::unwrap_used, dead_code, unreachable_pub, reason = "tests")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,18 +10,18 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 /// 2026-03-01T12:00:00Z.
-pub const START: i64 = 1_772_366_400;
+const START: i64 = 1_772_366_400;
 
 /// A ledger in a database of its own, with a clock that the test moves.
-pub struct Fixture {
-    pub ledger: Ledger,
-    pub tenant: TenantId,
-    pub test_db: TestDb,
+pub(crate) struct Fixture {
+    pub(crate) ledger: Ledger,
+    pub(crate) tenant: TenantId,
+    pub(crate) test_db: TestDb,
     clock: Arc<AtomicI64>,
 }
 
 impl Fixture {
-    pub async fn new(engine: Engine) -> Self {
+    pub(crate) async fn new(engine: Engine) -> Self {
         let test_db = TestDb::new(engine).await.unwrap();
         let clock = Arc::new(AtomicI64::new(START));
         let seconds = Arc::clone(&clock);
@@ -32,19 +31,19 @@ impl Fixture {
     }
 
     /// Moves the clock.
-    pub fn sleep(&self, seconds: i64) {
+    pub(crate) fn sleep(&self, seconds: i64) {
         self.clock.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_second(self.clock.load(Ordering::SeqCst)).unwrap()
     }
 
-    pub async fn begin(&self) -> Tx {
+    pub(crate) async fn begin(&self) -> Tx {
         self.test_db.db.begin().await.unwrap()
     }
 
-    pub async fn open(&self, account: NewAccount) -> AccountId {
+    pub(crate) async fn open(&self, account: NewAccount) -> AccountId {
         let mut tx = self.begin().await;
         let id = self.ledger.open_account(&mut tx, &account).await.unwrap();
         tx.commit().await.unwrap();
@@ -52,18 +51,18 @@ impl Fixture {
     }
 
     /// The bank's own account: debit-normal, without floor.
-    pub async fn bank(&self) -> AccountId {
+    pub(crate) async fn bank(&self) -> AccountId {
         let bank = NewAccount::new(self.tenant, "bank", "EUR", Side::Debit);
         self.open(bank.with_floor(Floor::None)).await
     }
 
     /// A customer's account: credit-normal, not below zero.
-    pub async fn customer(&self, name: &str) -> AccountId {
+    pub(crate) async fn customer(&self, name: &str) -> AccountId {
         let code = format!("customer:{name}:available");
         self.open(NewAccount::new(self.tenant, &code, "EUR", Side::Credit)).await
     }
 
-    pub fn transfer(
+    pub(crate) fn transfer(
         &self,
         id: u128,
         debit: AccountId,
@@ -73,21 +72,27 @@ impl Fixture {
         Transfer::new(self.tenant, TransferId::from_u128(id), vec![Leg { debit, credit, amount }])
     }
 
-    pub fn pending(&self, id: u128, debit: AccountId, credit: AccountId, amount: u128) -> Transfer {
+    pub(crate) fn pending(
+        &self,
+        id: u128,
+        debit: AccountId,
+        credit: AccountId,
+        amount: u128,
+    ) -> Transfer {
         let legs = vec![Leg { debit, credit, amount }];
         Transfer::pending(self.tenant, TransferId::from_u128(id), legs, None)
     }
 
-    pub async fn balance(&self, id: AccountId) -> Balance {
+    pub(crate) async fn balance(&self, id: AccountId) -> Balance {
         self.balance_as_of(id, AsOf::Now).await
     }
 
-    pub async fn balance_as_of(&self, id: AccountId, as_of: AsOf) -> Balance {
+    pub(crate) async fn balance_as_of(&self, id: AccountId, as_of: AsOf) -> Balance {
         let mut tx = self.test_db.db.read().await.unwrap();
         self.ledger.balance(&mut tx, id, as_of).await.unwrap()
     }
 
-    pub async fn post(&self, transfer: &Transfer) -> Result<Posted, Refusal> {
+    pub(crate) async fn post(&self, transfer: &Transfer) -> Result<Posted, Refusal> {
         match self.ledger.post(transfer).await {
             Ok(posted) => Ok(posted),
             Err(PostError::Refused(refusal)) => Err(refusal),
@@ -95,19 +100,18 @@ impl Fixture {
         }
     }
 
-    pub async fn check(&self) -> CheckReport {
+    pub(crate) async fn check(&self) -> CheckReport {
         let mut tx = self.test_db.db.read().await.unwrap();
         self.ledger.check(&mut tx).await.unwrap()
     }
 
-    pub async fn assert_clean(&self) {
+    pub(crate) async fn assert_clean(&self) {
         let report = self.check().await;
         assert!(report.is_clean(), "{:?}", report.difference);
     }
 }
 
 /// A test on each engine of a function `async fn name(engine: Engine)`.
-#[macro_export]
 macro_rules! on_both_engines {
     ($($name:ident)*) => {
         mod sqlite {

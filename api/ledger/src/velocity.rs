@@ -1,0 +1,39 @@
+//! How much of its limits an account has used, from its history.
+
+use api_store::Tx;
+
+use crate::book::{AccountState, Usage};
+use crate::{LedgerError, VelocityLimit, bytes, repo, statement};
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// Loads the limits of a locked account and what is used up of them at `now`.
+pub(crate) async fn load(
+    tx: &mut Tx,
+    account: &mut AccountState,
+    now: i64,
+) -> Result<(), LedgerError> {
+    let mut usages = Vec::new();
+    for limit in repo::limits(tx, account.id).await? {
+        usages.push(usage(tx, account, limit, now).await?);
+    }
+    account.usages = usages;
+    Ok(())
+}
+
+async fn usage(
+    tx: &mut Tx,
+    account: &AccountState,
+    limit: VelocityLimit,
+    now: i64,
+) -> Result<Usage, LedgerError> {
+    let window = i64::from(limit.window_secs).saturating_mul(MICROS_PER_SECOND);
+    let before = statement::last_recorded(tx, account.id, now.saturating_sub(window)).await?;
+    let seq = before.map_or(0, |leg| leg.0);
+    let mut usage = Usage { limit, count: 0, sum: 0, last: None };
+    for (transfer, amount) in repo::outflows_after(tx, account.id, account.side, seq).await? {
+        // Over the limit already, when it was lowered: the next outflow is refused.
+        let _ = usage.add(repo::transfer_id(&transfer)?, bytes::decode(&amount)?);
+    }
+    Ok(usage)
+}

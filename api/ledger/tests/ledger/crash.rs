@@ -1,0 +1,197 @@
+//! The process is killed while it posts: what was acknowledged is there, nothing is half written.
+//! (K2 and K5 of the fault campaign.)
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::Fixture;
+use api_ledger::*;
+use api_store::{Db, Engine};
+use uuid::Uuid;
+
+const CHILD: &str = "ROADSTEAD_LEDGER_CRASH_CHILD";
+const CHILD_LIFE_MAX: Duration = Duration::from_secs(15);
+const CALLERS: usize = 8;
+
+/// Posts for ever and says what was acknowledged. Only runs as a child of the tests below.
+#[test]
+fn crash_child() {
+    let Ok(setup) = std::env::var(CHILD) else { return };
+    let [url, tenant, bank, ann] = setup.split(' ').collect::<Vec<_>>()[..] else { panic!() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let account = |text: &str| AccountId::new(text.parse().unwrap());
+    let leg = Leg { debit: account(bank), credit: account(ann), amount: 1 };
+    let posting = post_for_ever(url, tenant.parse().unwrap(), leg);
+    // Should nobody kill it, it ends by itself.
+    let _ = runtime.block_on(async { tokio::time::timeout(CHILD_LIFE_MAX, posting).await });
+}
+
+async fn post_for_ever(url: &str, tenant: TenantId, leg: Leg) -> anyhow::Result<()> {
+    let front = GroupCommit::start(Ledger::new(Db::connect(url).await?));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let front = front.clone();
+            tokio::spawn(async move {
+                loop {
+                    let legs = vec![leg, leg];
+                    let transfer = Transfer::new(tenant, TransferId::generate(), legs);
+                    let id = transfer.id;
+                    if front.post(transfer).await.is_err() {
+                        return;
+                    }
+                    // One write, so that a kill cannot tear the line.
+                    let _ = std::io::stdout().write_all(format!("acked {id}\n").as_bytes());
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await?;
+    }
+    Ok(())
+}
+
+/// Runs the child under `wrapper` until it dies or `time` is over, and then kills it; returns what
+/// it acknowledged.
+fn run_child(wrapper: &[String], setup: &str, time: Duration) -> HashSet<TransferId> {
+    let test = std::env::current_exe().unwrap();
+    let mut words = wrapper.iter().map(String::as_str).chain([
+        test.to_str().unwrap(),
+        "--exact",
+        "crash::crash_child",
+        "--nocapture",
+    ]);
+    let mut child = Command::new(words.next().unwrap())
+        .args(words)
+        .env(CHILD, setup)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let lines = stdout.lines().map_while(Result::ok);
+        lines.filter_map(|line| line.rsplit_once("acked ")?.1.parse().ok()).collect()
+    });
+    let end = Instant::now() + time;
+    while child.try_wait().unwrap().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // SIGKILL.
+    let _ = child.kill();
+    child.wait().unwrap();
+    reader.join().unwrap()
+}
+
+struct Crash {
+    fixture: Fixture,
+    ann: AccountId,
+    setup: String,
+    acknowledged: HashSet<TransferId>,
+}
+
+impl Crash {
+    async fn new(engine: Engine) -> Self {
+        let fixture = Fixture::new(engine).await;
+        let (bank, ann) = (fixture.bank().await, fixture.customer("ann").await);
+        let setup = format!("{} {} {bank} {ann}", fixture.test_db.url, fixture.tenant);
+        Self { fixture, ann, setup, acknowledged: HashSet::new() }
+    }
+
+    fn run(&mut self, wrapper: &[String], time: Duration) -> usize {
+        let acknowledged = run_child(wrapper, &self.setup, time);
+        let count = acknowledged.len();
+        self.acknowledged.extend(acknowledged);
+        count
+    }
+
+    /// Clean, all acknowledged transfers are there, and none of half its legs.
+    async fn verify(&self) {
+        self.fixture.assert_clean().await;
+        let mut tx = self.fixture.begin().await;
+        for id in &self.acknowledged {
+            let found = self.fixture.ledger.transfer(&mut tx, self.fixture.tenant, *id).await;
+            assert_eq!(found.unwrap().map(|stored| stored.legs.len()), Some(2), "{id} was lost");
+        }
+        drop(tx);
+        let balance = self.fixture.balance(self.ann).await.posted().or_zero();
+        let least = 2 * u128::try_from(self.acknowledged.len()).unwrap();
+        assert!(balance.is_multiple_of(2) && balance >= least, "{balance} for {least}");
+    }
+}
+
+async fn killed_at_random_times(engine: Engine) {
+    let mut crash = Crash::new(engine).await;
+    for milliseconds in [150, 301, 452, 603] {
+        crash.run(&["env".to_owned()], Duration::from_millis(milliseconds));
+        crash.verify().await;
+    }
+    assert!(!crash.acknowledged.is_empty(), "the child never posted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_survives_kill_at_random_times() {
+    killed_at_random_times(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_survives_kill_of_the_client_at_random_times() {
+    killed_at_random_times(Engine::Postgres).await;
+}
+
+/// The child dies at its N-th call of `syscall`, N = 1, 2, 4, ….
+async fn killed_at_each(syscall: &str, numbers: &[u32]) {
+    if !Path::new("/usr/bin/strace").exists() {
+        assert!(std::env::var_os("CI").is_none(), "strace is not installed");
+        eprintln!("not run: no strace");
+        return;
+    }
+    let mut crash = Crash::new(Engine::Sqlite).await;
+    let file = crash.fixture.test_db.url.trim_start_matches("sqlite:").to_owned();
+    let wal = format!("{file}-wal");
+    for number in numbers {
+        let inject = format!("inject={syscall}:signal=KILL:when={number}");
+        let trace = format!("trace={syscall}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", &file, "-P", &wal];
+        let wrapper: Vec<_> =
+            strace.into_iter().chain(["-e", &trace, "-e", &inject]).map(str::to_owned).collect();
+        let start = Instant::now();
+        let acknowledged = crash.run(&wrapper, CHILD_LIFE_MAX);
+        println!("{acknowledged} acknowledged before {syscall} number {number}");
+        assert!(start.elapsed() < CHILD_LIFE_MAX, "the child was not killed at {syscall} {number}");
+        crash.verify().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_survives_kill_at_the_nth_sync() {
+    killed_at_each("fsync,fdatasync", &[1, 2, 3, 5, 9, 17, 40]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_survives_kill_at_the_nth_write() {
+    killed_at_each("write,pwrite64", &[1, 2, 3, 4, 6, 11, 23, 50, 101]).await;
+}
+
+/// What an unclear answer means is found out by sending the same id again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unclear_outcome_is_settled_by_the_same_id() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let crash = Crash::new(engine).await;
+        let f = &crash.fixture;
+        let bank = f.bank().await;
+        let id = Uuid::now_v7().as_u128();
+        // The answer of the first call never arrives: its future is dropped somewhere on the way.
+        let transfer = f.transfer(id, bank, crash.ann, 5);
+        for patience in [0, 1, 2, 5, 50] {
+            let call = f.ledger.post(&transfer);
+            let _ = tokio::time::timeout(Duration::from_millis(patience), call).await;
+        }
+        f.post(&transfer).await.unwrap();
+        assert_eq!(f.balance(crash.ann).await.posted().or_zero(), 5);
+        f.assert_clean().await;
+    }
+}

@@ -1,0 +1,11 @@
+//! The ledger on SQLite and on PostgreSQL.
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
+
+#[macro_use]
+mod common;
+mod crash;
+mod history;
+mod model;
+mod naive;
+mod posting;
+mod races;
