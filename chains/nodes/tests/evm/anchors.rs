@@ -3,11 +3,14 @@
 use alloy_primitives::{B256, Bytes, hex, keccak256};
 use alloy_trie::Nibbles;
 use alloy_trie::proof::verify_proof;
-use chain_core::{Action, AnchorEvidence, EvmContext, Node, NodeError, SignedTx, TxStatus};
+use chain_core::{
+    Action, AnchorCommitment, AnchorEvidence, EvmContext, Node, NodeError, SignedTx, TxStatus,
+};
 use chain_evm::{anchor_contract_address, anchored_event};
+use serde_json::json;
 
 use crate::common::Key;
-use crate::world::{TestToken, World};
+use crate::world::{OUTSIDER, TestToken, World};
 
 const ETHER: u128 = 10_u128.pow(18);
 
@@ -39,7 +42,7 @@ async fn the_contract_is_deployed_once_where_it_must_be() {
     assert!(succeeded(&world, &deployment).await);
     assert!(world.node.has_anchor_contract().await.unwrap());
     let address = anchor_contract_address(&world.chain);
-    let code = world.rpc("eth_getCode", serde_json::json!([address.as_str(), "latest"])).await;
+    let code = world.rpc("eth_getCode", json!([address.as_str(), "latest"])).await;
     assert!(code.as_str().unwrap().len() > 100);
     let again = world.node.context(&world.request(&key, &Action::DeployAnchorContract)).await;
     assert!(matches!(again, Err(NodeError::NotAvailable(_))));
@@ -130,7 +133,36 @@ async fn an_anchor_is_proved_by_hashes_alone() {
     let Action::Anchor { commitment, .. } = action else { panic!() };
     assert_eq!(event.commitment, commitment);
     assert_eq!(event.sender, key.keyed(&world.chain).address);
-    let AnchorEvidence::Evm { proof, tx, .. } = evidence else { panic!() };
+    let AnchorEvidence::Evm { proof, tx, .. } = &evidence else { panic!() };
     assert!(proof.len() > 1, "a block of many receipts");
-    assert_eq!(tx, signed.id);
+    assert_eq!(*tx, signed.id);
+    verify_offline(&evidence, &commitment, &block.hash);
+}
+
+/// The offline verifier reads tries and RLP by itself, and knows nothing of this crate.
+fn verify_offline(evidence: &AnchorEvidence, commitment: &AnchorCommitment, block_hash: &str) {
+    use api_verify::anchor::{Commitment, Status, TrustedBlocks, check};
+    let AnchorCommitment { origin, size, checkpoint } = *commitment;
+    let commitment = Commitment { origin, size, checkpoint };
+    let as_json = serde_json::to_value(evidence).unwrap();
+    let verify = |evidence: serde_json::Value| {
+        let evidence = serde_json::from_value(evidence).unwrap();
+        check(&evidence, &commitment, &TrustedBlocks::default())
+    };
+    let report = verify(as_json.clone()).unwrap();
+    assert_eq!(report.status, Status::ProvedGivenHeader);
+    assert_eq!(report.block.as_deref(), Some(block_hash));
+
+    let with = |field: &str, value: serde_json::Value| {
+        let mut changed = as_json.clone();
+        changed[field] = value;
+        changed
+    };
+    let (index, log) = (as_json["index"].as_u64().unwrap(), as_json["log"].as_u64().unwrap());
+    assert!(verify(with("index", json!(index + 1))).is_err(), "another receipt");
+    assert!(verify(with("log", json!(log + 1))).is_err(), "another event");
+    assert!(verify(with("contract", json!(OUTSIDER))).is_err(), "another contract");
+    let other = Commitment { size: size + 1, ..commitment };
+    let evidence = serde_json::from_value(as_json.clone()).unwrap();
+    assert!(check(&evidence, &other, &TrustedBlocks::default()).is_err(), "another checkpoint");
 }
