@@ -3,6 +3,7 @@
 
 mod anchors;
 mod deposits;
+mod hostile;
 mod network;
 mod nonces;
 mod payouts;
