@@ -172,7 +172,7 @@ pub struct EvmContext {
 /// The world of a Bitcoin transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BitcoinContext {
-    /// Coins that may be spent, all unspent at this moment.
+    /// Coins that may be spent, all unspent at this moment; not always all that were asked for.
     pub coins: Vec<Coin>,
     /// Coins that must be spent: all of them for a sweep, one shared with the original for a
     /// replacement.

@@ -1,16 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{ScriptBuf, Txid};
-use chain_core::{Address, Amount, AssetId, Coin, NodeError, OutPoint};
+use chain_core::{Address, Amount, AssetId, Coin, NodeError, OutPoint, TxId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::evidence::without_witness;
 use super::{BitcoinNode, malformed};
 
 /// Calls in one batch.
 const BATCH_MAX: usize = 100;
-/// Transactions in one batch; each may have 8 MB in hex.
-const TRANSACTIONS_MAX: usize = 4;
 /// A coin of a coinbase is spendable in the block after this many confirmations.
 const COINBASE_CONFIRMATIONS: u64 = 100;
 
@@ -91,16 +90,14 @@ impl BitcoinNode {
     }
 
     /// The transactions with these ids, as hex without witnesses.
-    pub(super) async fn stripped(&self, txids: &BTreeSet<Txid>) -> Result<Vec<String>, NodeError> {
-        let txids: Vec<&Txid> = txids.iter().collect();
-        let mut found = Vec::with_capacity(txids.len());
-        for chunk in txids.chunks(TRANSACTIONS_MAX) {
-            let params: Vec<Value> = chunk.iter().map(|txid| json!([txid])).collect();
-            for answer in self.rpc.batch::<String>("getrawtransaction", &params).await? {
-                found.push(super::evidence::without_witness(&answer?)?);
-            }
-        }
-        Ok(found)
+    pub(super) async fn stripped(
+        &self,
+        txids: &BTreeSet<TxId>,
+    ) -> Result<BTreeMap<TxId, String>, NodeError> {
+        let params: Vec<Value> = txids.iter().map(|txid| json!([txid])).collect();
+        let answers = self.rpc.batch::<String>("getrawtransaction", &params).await?;
+        let pairs = txids.iter().zip(answers);
+        pairs.map(|(txid, hex)| Ok((txid.clone(), without_witness(&hex?)?))).collect()
     }
 
     pub(super) async fn coin_balances(

@@ -1,10 +1,24 @@
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::Txid;
-use chain_core::{Amount, BitcoinContext, Coin, ContextRequest, KeyScheme, NodeError, OutPoint};
+use chain_core::{
+    Amount, BitcoinContext, Coin, ContextRequest, KeyScheme, NodeError, OutPoint, TxId,
+};
 
 use super::coins::View;
 use super::{BitcoinNode, malformed};
+
+/// Inputs that a transaction which nodes relay has room for.
+const COINS_MAX: usize = 1_400;
+/// Bytes of a PSBT that are left to inputs and what made them; the rest is for outputs.
+const PARENT_BYTES_MAX: usize = chain_bitcoin::PSBT_BYTES_MAX / 5 * 4;
+/// What an input takes in a PSBT beside the transaction that made its coin.
+const INPUT_BYTES: usize = 200;
+/// Transactions that are fetched in one call; each may have 8 MB in hex.
+const PARENTS_AT_ONCE: usize = 4;
+/// Coins that did not fit after which no smaller ones are tried.
+const LEFT_OUT_MAX: usize = 64;
 
 impl BitcoinNode {
     pub(super) async fn bitcoin_context(
@@ -19,9 +33,10 @@ impl BitcoinNode {
         let rate = self.fee_rate(request.tier).await?;
         let (coins, replaced) = self.coins(request).await?;
         let evicted = self.evicted(&replaced).await?;
+        let (coins, parents) = self.provable(coins, &request.must_spend).await?;
         Ok(BitcoinContext {
-            parents: self.parents(&coins).await?,
             coins,
+            parents,
             must_spend: request.must_spend.clone(),
             fee_rate_sat_per_kwu: rate.max(evicted.rate_sat_per_kwu),
             height: u32::try_from(height).map_err(malformed)?,
@@ -59,15 +74,49 @@ impl BitcoinNode {
         Ok((coins, replaced))
     }
 
-    /// What made the coins, where it has to be shown: see [`BitcoinContext::parents`].
-    async fn parents(&self, coins: &[Coin]) -> Result<Vec<String>, NodeError> {
+    /// As many of the coins as fit into a transaction together with what made them, where that has
+    /// to be shown (see [`BitcoinContext::parents`]): those that must be spent, then the most
+    /// valuable. The others can be spent next time.
+    async fn provable(
+        &self,
+        mut coins: Vec<Coin>,
+        must_spend: &[OutPoint],
+    ) -> Result<(Vec<Coin>, Vec<String>), NodeError> {
+        let must = |coin: &Coin| must_spend.contains(&coin.outpoint);
+        coins.sort_by_key(|coin| (!must(coin), Reverse(coin.amount), coin.outpoint.clone()));
         let by_key_hash = coins.iter().any(|coin| coin.owner.key.scheme() == KeyScheme::Bip84);
         if coins.len() < 2 || !by_key_hash {
-            return Ok(Vec::new());
+            coins.truncate(COINS_MAX);
+            return Ok((coins, Vec::new()));
         }
-        let txids = coins.iter().map(|coin| coin.outpoint.txid.0.parse());
-        let txids: BTreeSet<Txid> = txids.collect::<Result<_, _>>().map_err(malformed)?;
-        self.stripped(&txids).await
+        let mut kept = Vec::new();
+        let mut parents: BTreeMap<TxId, String> = BTreeMap::new();
+        let (mut bytes, mut left_out) = (0_usize, 0_usize);
+        for chunk in coins.chunks(PARENTS_AT_ONCE) {
+            if kept.len() >= COINS_MAX || left_out >= LEFT_OUT_MAX {
+                break;
+            }
+            let made_by = chunk.iter().map(|coin| coin.outpoint.txid.clone());
+            let unknown = made_by.filter(|txid| !parents.contains_key(txid)).collect();
+            parents.append(&mut self.stripped(&unknown).await?);
+            for coin in chunk {
+                let hex = parents.get(&coin.outpoint.txid).map_or(0, String::len);
+                let with = bytes.saturating_add(hex / 2).saturating_add(INPUT_BYTES);
+                if must(coin) || with <= PARENT_BYTES_MAX {
+                    bytes = with;
+                    kept.push(coin.clone());
+                } else {
+                    left_out = left_out.saturating_add(1);
+                }
+            }
+        }
+        if kept.is_empty() {
+            // On its own a coin needs no proof.
+            coins.truncate(1);
+            return Ok((coins, Vec::new()));
+        }
+        parents.retain(|txid, _| kept.iter().any(|coin| coin.outpoint.txid == *txid));
+        Ok((kept, parents.into_values().collect()))
     }
 }
 

@@ -131,6 +131,32 @@ async fn a_sweep_empties_the_deposit_addresses() -> Result<()> {
 }
 
 #[tokio::test]
+async fn coins_whose_proof_does_not_fit_are_left_for_the_next_sweep() -> Result<()> {
+    let net = Network::start().await?;
+    let (payer, owner) = (external(Bip86, 0), external(Bip84, 1));
+    let funds = net.fund(&[(&payer, 10_000_000)]).await?;
+    let crowd = pay(&vec![(&owner.address, 1_000); 2_500]);
+    let crowd = net.make(Purpose::Withdrawal, crowd, &funds).await?;
+    net.send(&crowd).await?;
+    net.mine(1).await?;
+    let coins: Vec<_> = net.coins(&[&owner]).await?.into_iter().take(9).collect();
+    assert_eq!(coins.len(), 9);
+
+    let treasury = external(Bip86, 99).address;
+    let context = net.context(&request(&pay(&[(&treasury, 1)]), &coins)).await?;
+    assert_eq!(context.coins.len(), 3, "each comes with 78 kB");
+    let action = pay(&[(&treasury, sweepable(&context, &treasury)?.to_u64()?)]);
+    let sweep = made(intent(Purpose::Sweep, action), &context)?;
+    assert_eq!(sweep.summary.slots.len(), 3);
+    net.send(&sweep).await?;
+
+    let rest = net.context(&request(&pay(&[(&treasury, 1)]), &coins)).await?;
+    assert_eq!(rest.coins.len(), 3);
+    assert!(rest.coins.iter().all(|coin| !context.coins.contains(coin)));
+    Ok(())
+}
+
+#[tokio::test]
 async fn promise_30_a_replacement_confirms_instead_of_the_original() -> Result<()> {
     let net = Network::start().await?;
     let owners = [external(Bip86, 0), external(Bip84, 1)];
