@@ -7,7 +7,7 @@ use chain_bitcoin::{read_anchor_payload, sweepable};
 use chain_core::KeyScheme::{Bip84, Bip86};
 use chain_core::{
     Action, Address, Amount, AnchorCommitment, AnchorEvidence, Branch, BroadcastOutcome, FeeTier,
-    KeyedAddress, Node, OutPoint, Purpose, Slot, TxStatus,
+    KeyedAddress, Node, OutPoint, Purpose, Slot, TxId, TxStatus,
 };
 
 use serde_json::{Value, json};
@@ -254,6 +254,32 @@ fn commitment() -> AnchorCommitment {
     AnchorCommitment { origin: [0x11; 32], size: 4_242, checkpoint: [0x22; 32] }
 }
 
+/// The offline verifier, which shares no code with us, follows the evidence, and refuses it for
+/// another checkpoint or with a changed transaction.
+fn verifies(evidence: &AnchorEvidence, tx: &TxId) -> Result<()> {
+    use api_verify::anchor::{Commitment, Status, TrustedBlocks, check};
+    let AnchorCommitment { origin, size, checkpoint } = commitment();
+    let committed = Commitment { origin, size, checkpoint };
+    let evidence: api_verify::receipt::Evidence =
+        serde_json::from_value(serde_json::to_value(evidence)?)?;
+    let nothing = TrustedBlocks::default();
+    let report = check(&evidence, &committed, &nothing)?;
+    assert_eq!(report.status, Status::ProvedGivenHeader);
+    assert_eq!(report.transaction.as_ref(), Some(&tx.0));
+    let header = report.block.unwrap();
+    let trusted = TrustedBlocks::parse(&format!("{} {header}", report.chain)).unwrap();
+    assert_eq!(check(&evidence, &committed, &trusted)?.status, Status::Proved);
+
+    let other = Commitment { size: size + 1, ..committed };
+    assert!(check(&evidence, &other, &nothing).is_err());
+    let mut moved = evidence.clone();
+    if let api_verify::receipt::Evidence::Bitcoin { position, .. } = &mut moved {
+        *position ^= 1;
+    }
+    assert!(check(&moved, &committed, &nothing).is_err());
+    Ok(())
+}
+
 #[tokio::test]
 async fn promise_39_an_anchor_and_its_evidence() -> Result<()> {
     let net = Network::start().await?;
@@ -269,6 +295,7 @@ async fn promise_39_an_anchor_and_its_evidence() -> Result<()> {
     net.mine(3).await?;
 
     let evidence = net.node.evidence(&anchor.signed.id, 2).await?;
+    verifies(&evidence, &anchor.signed.id)?;
     let AnchorEvidence::Bitcoin { chain, transaction, branch, position, headers, height } =
         evidence
     else {
