@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use chain_core::{
-    Action, Address, Amount, AmountError, AssetId, ChainId, IdError, Intent, KeyPath, KeyedAddress,
-    Payment, Purpose, TxSummary, UncheckedAddress,
+    Action, Address, Amount, AmountError, AssetId, ChainFamily, ChainId, IdError, Intent, KeyPath,
+    KeyedAddress, Payment, Purpose, TxSummary, UncheckedAddress,
 };
 use serde::Deserialize;
 
@@ -169,6 +169,10 @@ pub enum PolicyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Solana's messages do not name their cluster, and its keys are the same on each: what one
+    /// cluster's rules allow could be sent to another.
+    #[error("a policy names at most one Solana cluster: run a signer for each, with its own seed")]
+    Clusters,
     /// An origin cannot name a log.
     #[error(transparent)]
     Origin(#[from] crate::note::NoteError),
@@ -189,6 +193,11 @@ impl Policy {
         }
         for origin in &self.log_origins {
             crate::note::checkpoint_text(origin, 0, &[0; 32])?;
+        }
+        let clusters =
+            self.chains.iter().filter(|chain| chain.family() == ChainFamily::Solana).count();
+        if clusters > 1 {
+            return Err(PolicyError::Clusters);
         }
         let mut seen = BTreeSet::new();
         for (index, rule) in self.rules.iter().enumerate() {

@@ -59,7 +59,7 @@ impl Server {
         }
     }
 
-    /// Accepts no more connections and closes the socket.
+    /// Accepts no more connections, answers no more requests, and removes the socket.
     pub fn stop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         let _ = UnixStream::connect(&self.socket);
@@ -145,6 +145,9 @@ impl Connection {
     fn answer_all(&self, stream: &mut UnixStream) -> io::Result<()> {
         let mut greeted = false;
         while let Some(body) = self.read_frame(stream)? {
+            if self.0.stopping.load(Ordering::SeqCst) {
+                return Ok(());
+            }
             let body = match body {
                 Ok(body) => body,
                 Err(refusal) => return self.write(stream, &Response::Refused(refusal)),

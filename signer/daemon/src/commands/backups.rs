@@ -37,7 +37,7 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn run(self, config: &Config) -> Result<()> {
-        Backup::open(&self.from, &*self.passphrase.read()?)?.restore(config)?;
+        Backup::open(&self.from, &self.passphrase.read()?)?.restore(config)?;
         say("restored; the signer signs nothing until `roadstead-signer reconcile`")
     }
 }
@@ -64,7 +64,7 @@ impl Drill {
             (None, Some(dir)) => newest_in(&dir)?,
             (None, None) => anyhow::bail!("name a backup"),
         };
-        let report = drill(config, &from, &*self.passphrase.read()?, now()?).context("drill")?;
+        let report = drill(config, &from, &self.passphrase.read()?, now()?).context("drill")?;
         say_json(&report)?;
         ensure!(report.ok, "the backup does not restore every address");
         ensure!(

@@ -42,12 +42,13 @@ impl Init {
         } else {
             ""
         };
-        durable::create_private_dir(&config.state_dir)?;
-        keystore::create(&config.keystore(), &passphrase, &phrase.seed(extra))?;
-        Journal::create(&config.journal(), &config.high_water_dir)?;
+        // Shown before anything is kept: there is never a keystore whose mnemonic nobody saw.
         if !self.import {
             say(&phrase.words())?;
         }
+        durable::create_private_dir(&config.state_dir)?;
+        keystore::create(&config.keystore(), &passphrase, &phrase.seed(extra))?;
+        Journal::create(&config.journal(), &config.high_water_dir)?;
         Ok(())
     }
 }

@@ -1,0 +1,13 @@
+//! The signer as its operator and a hostile server meet it.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod backups;
+mod checkpoints;
+mod common;
+mod crashes;
+mod freezes;
+mod hostile;
+mod link;
+mod once;
+mod policy;
+mod secrets;
