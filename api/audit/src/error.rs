@@ -44,6 +44,9 @@ pub enum AuditError {
         /// CAIP-2 id.
         chain: String,
     },
+    /// The log cannot be written out.
+    #[error("export: {0}")]
+    Export(String),
     /// The subject's data must be kept.
     #[error("the data of {subject} is under legal hold: {reason}")]
     LegalHold {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod anchors;
+mod check;
 mod error;
 mod log;
 mod map;
@@ -11,6 +12,7 @@ mod tiles;
 mod tree;
 
 pub use anchors::{Anchor, AnchorState, AnchorUpdate};
+pub use check::{Checked, Damage};
 pub use error::AuditError;
 pub use log::{AuditLog, Commitment, TreeHead};
 pub use receipt::{Disclosure, Receipt, RecordStatus};

@@ -308,6 +308,36 @@ impl AuditLog {
         Ok(head)
     }
 
+    /// Adds a witness's answer, C2SP signature lines over a checkpoint, to its note. Lines that are
+    /// there already are not added again. Whether they are by a known witness is for the caller to
+    /// check, and for every reader again.
+    ///
+    /// # Errors
+    /// [`AuditError::Checkpoint`] when they are no signature lines, [`AuditError::OutOfRange`] when
+    /// there is no such checkpoint.
+    pub async fn add_cosignatures_in(
+        &self,
+        tx: &mut Tx,
+        size: u64,
+        lines: &str,
+    ) -> Result<(), AuditError> {
+        let state = trees::lock_log(tx, self.id).await?;
+        let found = trees::checkpoint_from(tx, self.id, size).await?;
+        let found = found.filter(|checkpoint| checkpoint.size == size);
+        let checkpoint = found.ok_or(AuditError::OutOfRange { wanted: size, size: state.size })?;
+        for line in lines.split_inclusive('\n') {
+            let parts = line.strip_prefix("— ").and_then(|rest| rest.strip_suffix('\n'));
+            let parts = parts.and_then(|rest| rest.split_once(' '));
+            if parts.is_none_or(|(name, key)| name.is_empty() || STANDARD.decode(key).is_err()) {
+                return Err(AuditError::Checkpoint("it is no signature line".to_owned()));
+            }
+            if !checkpoint.note.contains(line) {
+                trees::append_note(tx, self.id, size, line).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest signed checkpoint.
     ///
     /// # Errors

@@ -63,6 +63,11 @@ impl Map {
             return Ok(*node);
         }
         let node = streams::map_node(tx, hash).await?;
+        if let Node::Inner { left, right } = &node
+            && inner(left, right) != *hash
+        {
+            return Err(AuditError::damaged(format!("node {} of the map", hex::encode(hash))));
+        }
         self.known.insert(*hash, node);
         Ok(node)
     }

@@ -21,7 +21,7 @@ const NAME_BYTES_MAX: usize = 64;
 const VALUE_BYTES_MAX: usize = 16 << 10;
 const NONCE_BYTES: usize = 24;
 /// Names that every record has by itself.
-const RESERVED: [&str; 4] = ["id", "kind", "stream", "time"];
+const RESERVED: [&str; 6] = ["external_id", "id", "kind", "stream", "tenant", "time"];
 
 /// A record's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,17 +133,26 @@ impl Record {
 
     /// The open fields with those that every record has.
     pub(crate) fn open_fields(&self, id: RecordId) -> Result<BTreeMap<String, String>, AuditError> {
-        let time = jiff::Timestamp::from_millisecond(self.at_ms)
-            .map_err(|_| AuditError::Record(format!("{} ms is no time", self.at_ms)))?;
         let mut fields = self.open.clone();
         fields.insert("id".to_owned(), id.to_string());
         fields.insert("kind".to_owned(), self.kind.clone());
-        fields.insert("time".to_owned(), time.to_string());
+        fields.insert("time".to_owned(), time_text(self.at_ms)?);
         if let Some(stream) = &self.stream {
             fields.insert("stream".to_owned(), stream.clone());
         }
+        if let Some((tenant, external_id)) = &self.external {
+            fields.insert("tenant".to_owned(), tenant.clone());
+            fields.insert("external_id".to_owned(), external_id.clone());
+        }
         Ok(fields)
     }
+}
+
+/// RFC 3339, with as many digits as it needs.
+pub(crate) fn time_text(at_ms: i64) -> Result<String, AuditError> {
+    let time = jiff::Timestamp::from_millisecond(at_ms);
+    time.map(|time| time.to_string())
+        .map_err(|_| AuditError::Record(format!("{at_ms} ms is no time")))
 }
 
 fn is_field_name(name: &str) -> bool {
@@ -153,6 +162,7 @@ fn is_field_name(name: &str) -> bool {
 
 /// Fields with the seed of their salts: enough to open them, and nothing else is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Fields {
     #[serde(with = "hex::serde")]
     seed: [u8; 32],
@@ -213,6 +223,29 @@ impl Fields {
             .map_err(|_| damaged())?;
         Self::from_bytes(&opened)
     }
+}
+
+/// Whether a leaf holds exactly these fields, or these and others when `whole` is false.
+pub(crate) fn leaf_holds(leaf: &[u8], parts: &[&Fields], whole: bool) -> bool {
+    if whole {
+        return leaf == encode_leaf(parts);
+    }
+    let Some(held) = decode_leaf(leaf) else { return false };
+    let mut opened = parts.iter().flat_map(|fields| fields.commitments());
+    opened.all(|(name, commitment)| held.get(name.as_bytes()) == Some(&commitment))
+}
+
+/// The names and commitments of a leaf.
+fn decode_leaf(leaf: &[u8]) -> Option<BTreeMap<&[u8], [u8; 32]>> {
+    let (_, mut rest) = leaf.strip_prefix(MAGIC)?.split_first()?;
+    let mut held = BTreeMap::new();
+    while let Some((length, after)) = rest.split_first() {
+        let (name, after) = after.split_at_checked((*length).into())?;
+        let (commitment, after) = after.split_first_chunk::<32>()?;
+        held.insert(name, *commitment);
+        rest = after;
+    }
+    Some(held)
 }
 
 /// The canonical encoding: `"roadstead.leaf" || 0x01 || count`, then for each field, ascending by

@@ -1,5 +1,7 @@
 //! C2SP `tlog-tiles`: the log as static resources.
 
+use std::path::Path;
+
 use api_store::Tx;
 
 use crate::repo::{records, trees};
@@ -45,6 +47,11 @@ impl TileRequest {
         Some(Self::Hashes { level: u32::try_from(level).ok()?, tile, width })
     }
 
+    const fn is_full(&self) -> bool {
+        let (Self::Hashes { width, .. } | Self::Entries { width, .. }) = self;
+        *width == TILE_WIDTH
+    }
+
     /// The path; the opposite of [`TileRequest::parse`].
     #[must_use]
     pub fn path(&self) -> String {
@@ -61,6 +68,15 @@ impl TileRequest {
         let part = if *width < TILE_WIDTH { format!(".p/{width}") } else { String::new() };
         format!("tile/{level}/{number}{part}")
     }
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), AuditError> {
+    let folder = path.parent().unwrap_or(path);
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(path.with_extension("new"), bytes))
+        .and_then(|()| std::fs::rename(path.with_extension("new"), path));
+    written.map_err(|error| AuditError::Export(format!("{}: {error}", path.display())))
 }
 
 fn canonical(number: &str) -> Option<u64> {
@@ -122,6 +138,28 @@ impl AuditLog {
                 Ok(Some(bundle))
             }
         }
+    }
+
+    /// Writes the log at its newest checkpoint as static files into `folder`: what a C2SP
+    /// `tlog-tiles` server would serve, and `roadstead-verify --log` audits. Files of full tiles
+    /// that are there already are left alone. Answers the size; `None` without a checkpoint.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`], [`AuditError::Export`]; a damaged log is not exported whole.
+    pub async fn export(&self, tx: &mut Tx, folder: &Path) -> Result<Option<u64>, AuditError> {
+        let Some(checkpoint) = self.latest_checkpoint(tx).await? else { return Ok(None) };
+        for request in Self::resources(checkpoint.size) {
+            let path = folder.join(request.path());
+            if request.is_full() && path.exists() {
+                continue;
+            }
+            let bytes = self.tile(tx, request).await?;
+            let bytes = bytes.ok_or_else(|| AuditError::damaged(request.path()))?;
+            write(&path, &bytes)?;
+        }
+        // Last, so that whoever sees the checkpoint finds all that it stands for.
+        write(&folder.join("checkpoint"), checkpoint.note.as_bytes())?;
+        Ok(Some(checkpoint.size))
     }
 
     /// Every resource of the tree of `size` leaves but the checkpoint, for an export as files.

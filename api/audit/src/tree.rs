@@ -150,6 +150,11 @@ impl Growth {
         self.size
     }
 
+    /// The tiles, as far as they are in memory.
+    pub(crate) const fn tiles(&self) -> &Tiles {
+        &self.tiles
+    }
+
     /// Adds a leaf by its hash.
     pub(crate) fn push(&mut self, leaf: Hash) {
         let (mut hash, mut level, mut index) = (leaf, 0, self.size);

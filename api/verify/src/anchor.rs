@@ -50,8 +50,10 @@ pub struct AnchorReport {
     pub transaction: Option<String>,
     /// The block's hash in the chain's usual text.
     pub block: Option<String>,
-    /// The block's height. Proved on EVM; on Bitcoin and Solana as the operator says.
+    /// The block's height (Solana: the slot), where it is proved: on EVM, or by a node.
     pub height: Option<u64>,
+    /// The height or slot that the operator claims, where it is not.
+    pub claimed_height: Option<u64>,
     /// The block's time in seconds since 1970, as its maker says.
     pub time: Option<u64>,
     /// EVM: the contract, and who called it.
@@ -132,7 +134,7 @@ pub fn check(
     let mut report = match evidence {
         Evidence::Bitcoin { chain, transaction, branch, position, headers, height } => {
             let found = bitcoin::check(commitment, transaction, branch, *position, headers)?;
-            AnchorReport { height: Some(*height), chain: chain.clone(), ..found }
+            AnchorReport { claimed_height: Some(*height), chain: chain.clone(), ..found }
         }
         Evidence::Evm { chain, index, proof, header, contract, log, .. } => {
             let place = evm::Place { index: *index, contract, log: *log };
@@ -141,7 +143,7 @@ pub fn check(
         }
         Evidence::Solana { chain, signature, slot, transaction } => {
             let found = solana::check(commitment, signature, transaction)?;
-            AnchorReport { height: Some(*slot), chain: chain.clone(), ..found }
+            AnchorReport { claimed_height: Some(*slot), chain: chain.clone(), ..found }
         }
     };
     if !report.chain.starts_with(namespace(evidence)) {
@@ -170,6 +172,7 @@ fn report(status: Status, size: u64) -> AnchorReport {
         transaction: None,
         block: None,
         height: None,
+        claimed_height: None,
         time: None,
         contract: None,
         sender: None,

@@ -4,6 +4,7 @@ pub mod anchor;
 pub mod checkpoint;
 pub mod completeness;
 pub mod leaf;
+pub mod log;
 pub mod merkle;
 pub mod note;
 pub mod policy;

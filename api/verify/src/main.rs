@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use api_verify::anchor::TrustedBlocks;
+use api_verify::checkpoint::Checkpoint;
+use api_verify::log::{self, Known, LogAudit};
 use api_verify::note::VerifierKey;
 use api_verify::policy::Policy;
 use api_verify::receipt::Receipt;
@@ -31,7 +33,15 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 #[command(name = "roadstead-verify", version)]
 struct Arguments {
     /// The receipt, a JSON file; `-` for standard input.
-    receipt: PathBuf,
+    #[arg(required_unless_present = "log")]
+    receipt: Option<PathBuf>,
+    /// Audit a whole log instead: a folder of its C2SP tlog-tiles files. A receipt that is given too
+    /// must be of this log, with --keep more of them, or checkpoints that somebody kept.
+    #[arg(long)]
+    log: Option<PathBuf>,
+    /// With --log: a kept receipt or checkpoint that the log must still contain; may be repeated.
+    #[arg(long = "keep", requires = "log")]
+    kept: Vec<PathBuf>,
     /// Whom to trust, and how many anchors are wanted (C2SP tlog-policy, with `anchor` lines).
     #[arg(long)]
     policy: Option<PathBuf>,
@@ -79,7 +89,11 @@ fn run(arguments: &Arguments) -> Result<Answer, String> {
             .map_err(|line| format!("{}: line {line} is no block", file.display()))?,
         None => TrustedBlocks::default(),
     };
-    let receipt = read(&arguments.receipt)?;
+    if let Some(folder) = &arguments.log {
+        let kept = arguments.kept.iter().chain(&arguments.receipt);
+        return audit_log(folder, &policy, kept);
+    }
+    let receipt = read(arguments.receipt.as_deref().unwrap_or(Path::new("-")))?;
     let examined = api_verify::parse(&receipt)
         .and_then(|receipt| Ok((api_verify::examine(&receipt, &policy, &trusted)?, receipt)));
     Ok(match examined {
@@ -88,6 +102,41 @@ fn run(arguments: &Arguments) -> Result<Answer, String> {
             Err(denial) => refused("node", &denial),
             Ok(failures) => judged(&report, &policy, failures),
         },
+    })
+}
+
+fn audit_log<'a>(
+    folder: &Path,
+    policy: &Policy,
+    kept: impl Iterator<Item = &'a PathBuf>,
+) -> Result<Answer, String> {
+    let mut known = Known::default();
+    for file in kept {
+        let content = read(file)?;
+        let added = match api_verify::parse(&content) {
+            Ok(receipt) => known.add_receipt(&receipt),
+            Err(_) => Checkpoint::parse(&content).map(|note| known.add_checkpoint(&note)),
+        };
+        added.map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let file = |path: &str| std::fs::read(folder.join(path)).ok();
+    Ok(match log::audit(file, policy, &known) {
+        Err(error) => refused("log", &error.to_string()),
+        Ok(LogAudit { origin, size, roots, signed }) => {
+            let lines = vec![
+                format!("proved: all {size} entries of the log {origin}, and {roots} of its roots"),
+                if signed {
+                    "proved: the checkpoint is signed by a key that you trust".to_owned()
+                } else {
+                    "not proved: by whom; no log key was given (--key or --policy)".to_owned()
+                },
+            ];
+            let verdict = if signed { "accepted" } else { "incomplete" };
+            let answer = json!({
+                "verdict": verdict, "origin": origin, "size": size, "roots": roots, "signed": signed,
+            });
+            (if signed { 0 } else { INCOMPLETE }, answer, lines)
+        }
     })
 }
 

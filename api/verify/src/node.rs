@@ -144,6 +144,7 @@ impl NodeUrl {
         if answer["slot"].as_u64() != Some(slot) {
             return Err(NodeAnswer::Denied("the transaction is in another slot".to_owned()));
         }
+        found.height = Some(slot);
         found.time = answer["blockTime"].as_u64();
         Ok(())
     }

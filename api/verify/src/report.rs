@@ -185,7 +185,11 @@ fn anchor_line(anchor: &AnchorReport) -> String {
     let AnchorReport { chain, size, .. } = anchor;
     let at = |what: &Option<String>| what.clone().unwrap_or_default();
     let time = anchor.time.map(|time| format!(" of {}", utc(time))).unwrap_or_default();
-    let height = anchor.height.map(|height| format!(" (height {height})")).unwrap_or_default();
+    let height = match (anchor.height, anchor.claimed_height) {
+        (Some(height), _) => format!(" (height {height})"),
+        (None, Some(claimed)) => format!(" (height {claimed}, as the operator says)"),
+        (None, None) => String::new(),
+    };
     let work = anchor.work.map(|(headers, bits)| {
         format!("; {headers} header(s) with work of at least 2^{bits} hashes each")
     });

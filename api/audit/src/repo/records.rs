@@ -16,6 +16,9 @@ pub(crate) struct Row {
     pub(crate) open_fields: Vec<u8>,
     pub(crate) personal_fields: Option<Vec<u8>>,
     leaf_index: Option<i64>,
+    pub(crate) tenant_id: Option<String>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) created_at: i64,
 }
 
 impl Row {
@@ -64,7 +67,8 @@ pub(crate) async fn insert(tx: &mut Tx, log: i64, row: NewRow<'_>) -> Result<boo
     Ok(tx.execute(insert, arguments).await? == 1)
 }
 
-const SELECT_BY_ID: &str = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index \
+const SELECT_BY_ID: &str = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index, \
+         tenant_id, external_id, created_at \
      FROM audit_records WHERE log_id = $1 AND id = $2";
 
 pub(crate) async fn by_id(tx: &mut Tx, log: i64, id: RecordId) -> Result<Row, AuditError> {
@@ -78,13 +82,15 @@ pub(crate) async fn by_external_id(
     tenant: &str,
     external_id: &str,
 ) -> Result<Option<Row>, AuditError> {
-    let select = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index \
+    let select = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index, \
+         tenant_id, external_id, created_at \
          FROM audit_records WHERE log_id = $1 AND tenant_id = $2 AND external_id = $3";
     Ok(tx.fetch_optional(select, args![log, tenant, external_id]).await?)
 }
 
 pub(crate) async fn by_index(tx: &mut Tx, log: i64, index: u64) -> Result<Row, AuditError> {
-    let select = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index \
+    let select = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index, \
+         tenant_id, external_id, created_at \
          FROM audit_records WHERE log_id = $1 AND leaf_index = $2";
     let row = tx.fetch_optional(select, args![log, to_db(index)?]).await?;
     row.ok_or_else(|| AuditError::damaged(format!("the record with index {index} is gone")))
@@ -97,7 +103,8 @@ pub(crate) async fn by_range(
     from: u64,
     to: u64,
 ) -> Result<Vec<Row>, AuditError> {
-    let select = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index \
+    let select = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index, \
+         tenant_id, external_id, created_at \
          FROM audit_records WHERE log_id = $1 AND leaf_index >= $2 AND leaf_index < $3 \
          ORDER BY leaf_index";
     Ok(tx.fetch_all(select, args![log, to_db(from)?, to_db(to)?]).await?)

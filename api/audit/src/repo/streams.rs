@@ -40,6 +40,13 @@ pub(crate) async fn save_stream(tx: &mut Tx, log: i64, head: &Head) -> Result<()
     Ok(())
 }
 
+/// All streams.
+pub(crate) async fn all_streams(tx: &mut Tx, log: i64) -> Result<Vec<Head>, AuditError> {
+    let select = "SELECT stream, events, head FROM audit_streams WHERE log_id = $1 ORDER BY stream";
+    let rows: Vec<HeadRow> = tx.fetch_all(select, args![log]).await?;
+    rows.into_iter().map(head).collect()
+}
+
 /// The streams whose heads are not in the map yet.
 pub(crate) async fn changed_streams(tx: &mut Tx, log: i64) -> Result<Vec<Head>, AuditError> {
     let select = "SELECT stream, events, head FROM audit_streams \

@@ -138,6 +138,34 @@ pub(crate) async fn latest_checkpoint(
     row.map(checkpoint).transpose()
 }
 
+pub(crate) async fn checkpoints(
+    tx: &mut Tx,
+    log: i64,
+) -> Result<Vec<StoredCheckpoint>, AuditError> {
+    let select = "SELECT size, root, note FROM audit_checkpoints WHERE log_id = $1 ORDER BY size";
+    let rows: Vec<CheckpointRow> = tx.fetch_all(select, args![log]).await?;
+    rows.into_iter().map(checkpoint).collect()
+}
+
+/// Adds lines to a checkpoint's note.
+pub(crate) async fn append_note(
+    tx: &mut Tx,
+    log: i64,
+    size: u64,
+    lines: &str,
+) -> Result<(), AuditError> {
+    let update = "UPDATE audit_checkpoints SET note = note || $1 WHERE log_id = $2 AND size = $3";
+    tx.execute(update, args![lines, log, to_db(size)?]).await?;
+    Ok(())
+}
+
+/// How many records have an index.
+pub(crate) async fn numbered(tx: &mut Tx, log: i64) -> Result<u64, AuditError> {
+    let select = "SELECT count(*) FROM audit_records WHERE log_id = $1 AND leaf_index IS NOT NULL";
+    let (count,): (i64,) = tx.fetch_one(select, args![log]).await?;
+    from_db(count)
+}
+
 /// Stores a checkpoint; one of the same size keeps the note that it has.
 pub(crate) async fn insert_checkpoint(
     tx: &mut Tx,

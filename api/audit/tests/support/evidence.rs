@@ -71,6 +71,16 @@ fn keccak(bytes: &[u8]) -> Vec<u8> {
     sha3::Keccak256::digest(bytes).to_vec()
 }
 
+/// Keccak-256 in hex.
+pub(crate) fn keccak_hex(bytes: &[u8]) -> String {
+    hex::encode(keccak(bytes))
+}
+
+/// The txid of a transaction in hex, in internal byte order.
+pub(crate) fn txid(transaction: &str) -> String {
+    hex::encode(double_sha256(&hex::decode(transaction).unwrap_or_default()))
+}
+
 fn rlp_head(base: u8, length: usize) -> Vec<u8> {
     if length < 56 {
         return vec![base + length as u8];
@@ -97,7 +107,7 @@ fn rlp_list(items: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// An EIP-1559 receipt with another log before the anchor's event.
-fn receipt(commitment: &Commitment) -> Vec<u8> {
+fn receipt(commitment: &Commitment, status: u64) -> Vec<u8> {
     let mut size = [0; 32];
     size[24..].copy_from_slice(&commitment.size.to_be_bytes());
     let event = keccak(b"Anchored(address,bytes32,uint64,bytes32)");
@@ -110,17 +120,23 @@ fn receipt(commitment: &Commitment) -> Vec<u8> {
         rlp(&commitment.checkpoint),
     ]);
     let other = rlp_list(&[rlp(&[8; 20]), rlp_list(&[rlp(&[4; 32])]), rlp(&[])]);
-    let body = [rlp_integer(1), rlp_integer(91_234), rlp(&[0; 256]), rlp_list(&[other, anchored])];
+    let body =
+        [rlp_integer(status), rlp_integer(91_234), rlp(&[0; 256]), rlp_list(&[other, anchored])];
     [vec![2], rlp_list(&body)].concat()
 }
 
 /// The receipts trie of a block with two transactions, the second of which anchors: a branch with
 /// a leaf for key 0x80 (index 0) and one for key 0x01.
 pub(crate) fn evm(commitment: &Commitment) -> Value {
+    evm_with_status(commitment, 1)
+}
+
+/// The same with this status of the anchoring transaction.
+pub(crate) fn evm_with_status(commitment: &Commitment, status: u64) -> Value {
     let failed =
         [vec![2], rlp_list(&[rlp(&[]), rlp_integer(21_000), rlp(&[0; 256]), rlp_list(&[])])];
     let first = rlp_list(&[rlp(&[0x30]), rlp(&failed.concat())]);
-    let second = rlp_list(&[rlp(&[0x31]), rlp(&receipt(commitment))]);
+    let second = rlp_list(&[rlp(&[0x31]), rlp(&receipt(commitment, status))]);
     let mut children = vec![rlp(&[]); 17];
     children[8] = rlp(&keccak(&first));
     children[0] = rlp(&keccak(&second));

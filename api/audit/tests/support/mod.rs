@@ -1,5 +1,6 @@
 //! A log's key, and evidence of anchors as the chains would give it.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, unused_imports, clippy::allow_attributes, reason = "each test uses a part")]
 
 mod evidence;
 
@@ -10,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use evidence::{bitcoin, evm, solana};
+pub(crate) use evidence::{bitcoin, evm, evm_with_status, keccak_hex, solana, txid};
 
 pub(crate) const ORIGIN: &str = "roadstead.example/log";
 /// 2026-03-01T12:00:00Z.
