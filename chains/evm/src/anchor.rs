@@ -94,6 +94,21 @@ mod tests {
     }
 
     #[test]
+    fn only_the_contracts_own_events_are_read() {
+        let Ok(chain) = "eip155:1".parse::<ChainId>() else { panic!() };
+        let (sender, origin, checkpoint) =
+            (RawAddress::repeat_byte(1), B256::repeat_byte(2), B256::repeat_byte(3));
+        let data = RoadsteadAnchor::Anchored { sender, origin, size: 4, checkpoint };
+        let data = data.encode_log_data();
+        let read = |emitter| anchored_event(&chain, emitter, &data);
+        let commitment = AnchorCommitment { origin: origin.0, size: 4, checkpoint: checkpoint.0 };
+        let event = AnchoredEvent { sender: canonical(&chain, &sender), commitment };
+        assert_eq!(read(contract()), Some(event));
+        assert_eq!(read(sender), None, "anybody can emit an event that looks the same");
+        assert_eq!(anchored_event(&chain, contract(), &LogData::default()), None);
+    }
+
+    #[test]
     fn the_address_is_the_same_on_every_chain() {
         for id in ["eip155:1", "eip155:31337"] {
             let Ok(chain) = id.parse::<ChainId>() else { panic!("{id}") };

@@ -67,7 +67,7 @@ pub fn replacement(previous: &UnsignedTx, fresh: &EvmContext) -> Result<EvmConte
     let fee = fresh.max_fee_per_gas.max(raised(previous.max_fee_per_gas)?);
     Ok(EvmContext {
         nonce: previous.nonce,
-        max_fee_per_gas: fee.max(tip),
+        max_fee_per_gas: fee,
         max_priority_fee_per_gas: tip,
         gas_limit: fresh.gas_limit.max(previous.gas_limit),
         ..fresh.clone()

@@ -105,3 +105,15 @@ fn intrinsic_gas(input: &[u8]) -> u64 {
 fn malformed(reason: &str) -> BuildError {
     BuildError::Malformed(reason.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn call_data_costs_more_where_it_is_not_zero() {
+        assert_eq!(intrinsic_gas(&[]), 21_000);
+        assert_eq!(intrinsic_gas(&[0, 0, 0]), 21_012);
+        assert_eq!(intrinsic_gas(&[0, 1, 0xff]), 21_036);
+    }
+}

@@ -1,14 +1,16 @@
 //! What must never be built, described or assembled.
 
-use crate::common::{CHAIN, Key, RECIPIENT, TOKEN, chain, context, intent, pay_native, pay_token};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930};
 use alloy_eips::eip2930::{AccessList, AccessListItem};
-use alloy_primitives::{Address, TxKind, U256};
+use alloy_primitives::{Address as RawAddress, TxKind, U256};
 use alloy_rlp::Decodable;
 use chain_core::{
-    Action, Amount, AmountError, AnchorCommitment, BuildError, EvmContext, KeyScheme, UnsignedTx,
+    Action, Address, Amount, AmountError, AnchorCommitment, BuildError, EvmContext, IdError,
+    KeyScheme, UnsignedTx,
 };
 use chain_evm::{GAS_LIMIT_MAX, anchor_contract_address, assemble, build, describe, payloads};
+
+use crate::common::{CHAIN, Key, RECIPIENT, TOKEN, chain, context, intent, pay_native, pay_token};
 
 fn plain() -> UnsignedTx {
     let chain = chain(CHAIN);
@@ -78,7 +80,7 @@ fn other_transaction_types_are_refused() {
 
 #[test]
 fn what_no_builder_makes_is_refused() {
-    let entry = AccessListItem { address: Address::repeat_byte(1), storage_keys: Vec::new() };
+    let entry = AccessListItem { address: RawAddress::repeat_byte(1), storage_keys: Vec::new() };
     assert_malformed(&changed(|tx| tx.access_list = AccessList(vec![entry])));
     assert_malformed(&changed(|tx| tx.to = TxKind::Create));
     assert_malformed(&changed(|tx| tx.input = vec![0xa9, 0x05, 0x9c, 0xbb].into()));
@@ -90,7 +92,7 @@ fn what_no_builder_makes_is_refused() {
     assert_eq!(describe(&changed(|tx| tx.value = U256::ZERO)), Err(BuildError::Zero));
     let huge = changed(|tx| tx.value = U256::from(u128::MAX) + U256::from(1));
     assert_eq!(describe(&huge), Err(BuildError::Amount(AmountError::Overflow)));
-    let to_zero = changed(|tx| tx.to = TxKind::Call(Address::ZERO));
+    let to_zero = changed(|tx| tx.to = TxKind::Call(RawAddress::ZERO));
     assert!(matches!(describe(&to_zero), Err(BuildError::Id(_))));
 
     let mut trailing = plain();
@@ -126,7 +128,7 @@ fn token_calls_with_more_in_them_are_refused() {
     // `approve` and `transferFrom` look much the same.
     assert_malformed(&edit(&|input| input[..4].copy_from_slice(&[0x09, 0x5e, 0xa7, 0xb3])));
     assert_malformed(&edit(&|input| input[..4].copy_from_slice(&[0x23, 0xb8, 0x72, 0xdd])));
-    let own: Address = TOKEN.parse().unwrap();
+    let own: RawAddress = TOKEN.parse().unwrap();
     let to_itself = edit(&|input| input[16..36].copy_from_slice(own.as_slice()));
     assert!(matches!(describe(&to_itself), Err(BuildError::Unsupported(_))));
 }
@@ -194,7 +196,8 @@ fn addresses_and_assets_of_other_networks_are_not_paid() {
     let there = chain("eip155:1");
     let context = context(Key::new(1).keyed(&here));
     let recipient = build(&intent(&here, pay_native(&there, RECIPIENT, 1)), &context);
-    assert!(matches!(recipient, Err(BuildError::Id(_))));
+    let Err(BuildError::Id(IdError::Address { reason, .. })) = recipient else { panic!() };
+    assert!(reason.contains("another network"), "{reason}");
     let Action::Pay { mut payments } = pay_native(&here, RECIPIENT, 1) else { panic!() };
     payments[0].asset = there.native();
     let asset = build(&intent(&here, Action::Pay { payments }), &context);
@@ -202,6 +205,19 @@ fn addresses_and_assets_of_other_networks_are_not_paid() {
     let sender = EvmContext { sender: Key::new(1).keyed(&there), ..context };
     let sender = build(&intent(&here, pay_native(&here, RECIPIENT, 1)), &sender);
     assert!(matches!(sender, Err(BuildError::Id(_))));
+}
+
+/// The type says that it was checked; bytes from outside can say so too.
+#[test]
+fn an_address_that_only_claims_to_be_canonical_is_not_paid() {
+    let chain = chain(CHAIN);
+    let context = context(Key::new(1).keyed(&chain));
+    for text in [RECIPIENT.to_lowercase(), RECIPIENT.replace("5aAeb", "5AAeb"), String::new()] {
+        let Action::Pay { mut payments } = pay_native(&chain, RECIPIENT, 1) else { panic!() };
+        payments[0].to = Address::from_canonical(chain.clone(), text.clone());
+        let refused = build(&intent(&chain, Action::Pay { payments }), &context);
+        assert!(matches!(refused, Err(BuildError::Id(_))), "{text:?}: {refused:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! What is built is described as it was meant, signed by its sender, and recovered from the bytes.
 
-use crate::common::{CHAIN, Key, RECIPIENT, TOKEN, chain, context, intent, pay_native, pay_token};
 use alloy_consensus::{SignableTransaction, Transaction, TxEnvelope};
 use alloy_eips::Decodable2718;
 use alloy_primitives::keccak256;
@@ -9,6 +8,8 @@ use chain_core::{
 };
 use chain_evm::{GAS_LIMIT_MAX, anchor_contract_address, assemble, build, describe, payloads};
 use proptest::prelude::*;
+
+use crate::common::{CHAIN, Key, RECIPIENT, TOKEN, chain, context, intent, pay_native, pay_token};
 
 fn actions() -> impl Strategy<Value = Action> {
     let to = any::<[u8; 20]>().prop_filter("zero", |raw| raw != &[0; 20]).prop_map(to_text);
