@@ -70,6 +70,21 @@ proptest! {
     }
 
     #[test]
+    fn everything_that_can_be_swept_can_be_paid_and_no_more(
+        balance in 0u64..3_000_000, price in 0u64..20_000_000, owner in 1u8..3,
+    ) {
+        let mut context = context(owner);
+        context.balance = Amount::from(balance);
+        context.compute_unit_price = price;
+        let all = chain_solana::sweepable(&context, &chain().native());
+        let pays = |amount: u128| {
+            build(&intent(pay(wallet(9), chain().native(), amount)), &context).is_ok()
+        };
+        prop_assert!(all.is_zero() || pays(all.minor()), "{all} of {balance}");
+        prop_assert!(!pays(all.minor() + 1), "more than {all} of {balance}");
+    }
+
+    #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
         let mut tx = build(&intent(anchor()), &context(1)).unwrap();
         tx.bytes = bytes;
