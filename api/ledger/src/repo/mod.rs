@@ -1,10 +1,13 @@
 //! All SQL of the ledger. What differs between the engines is in a file for each.
 
 mod accounts;
+mod events;
 mod history;
 mod postgres;
 mod read;
 mod sqlite;
+
+use std::collections::BTreeMap;
 
 use api_store::{StoreError, Tx};
 use uuid::Uuid;
@@ -16,6 +19,9 @@ use crate::{AccountId, LedgerError, Side, TenantId, TransferId, bytes};
 pub(crate) use accounts::{
     account, account_by_code, accounts_under, insert_account, limits, remove_limit, set_flags,
     set_floor, set_limit,
+};
+pub(crate) use events::{
+    OutboxRow, give_positions, insert_event, lock_heads, outbox_page, transfer_ids, unplaced,
 };
 pub(crate) use history::{
     DatedLeg, HistoryLeg, commit_before, dated_legs, history_after, history_before, outflows_after,
@@ -162,6 +168,16 @@ fn holds(rows: &[Row]) -> (Vec<&Row>, Vec<(i64, TransferId)>) {
     let is_end = |kind| matches!(kind, Kind::PostPending | Kind::VoidPending | Kind::ExpirePending);
     let ended = first_legs().filter(|row| is_end(row.kind));
     (opened, ended.filter_map(|row| Some((row.book, row.target?))).collect())
+}
+
+/// How many transfers there are of each tenant.
+fn events(rows: &[Row]) -> BTreeMap<String, i64> {
+    let mut counts: BTreeMap<TenantId, i64> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.leg == 0) {
+        let count = counts.entry(row.tenant).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts.into_iter().map(|(tenant, count)| (tenant.to_string(), count)).collect()
 }
 
 pub(crate) fn tenant(text: &str) -> Result<TenantId, StoreError> {

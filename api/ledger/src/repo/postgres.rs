@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{LockedRow, StoredRow, first_seq, holds};
+use super::{LockedRow, StoredRow, events, first_seq, holds};
 use crate::book::{AccountState, Book, Row};
 use crate::bytes::encode;
 use crate::{LedgerError, TenantId, TransferId};
@@ -31,13 +31,18 @@ pub(super) async fn stored(
 ) -> Result<Vec<StoredRow>, LedgerError> {
     let (tenants, ids) = columns(ids);
     let rows = sqlx::query_as(
+        // The LIMIT (a transfer has 100 legs at most) keeps the planner from joining in another
+        // way than by the index, which a plan made for a small table would do.
         "SELECT k.tenant, t.seq, CAST(t.book AS BIGINT), t.id, CAST(t.leg AS BIGINT),
              CAST(t.kind AS BIGINT), t.debit, t.credit, t.amount, CAST(t.effective_on AS BIGINT),
-             t.expires_at, t.target, t.code, t.reference, c.recorded_at
+             t.expires_at, t.target, t.code, t.reference, t.recorded_at
          FROM unnest($1::text[], $2::bytea[]) AS q (tenant, id)
          JOIN ledger_books AS k ON k.tenant = q.tenant
-         JOIN ledger_transfers AS t ON t.book = k.key AND t.id = q.id
-         JOIN ledger_commits AS c ON c.id = t.seq >> 20",
+         CROSS JOIN LATERAL (
+             SELECT r.*, c.recorded_at FROM ledger_transfers AS r
+             JOIN ledger_commits AS c ON c.id = r.seq >> 20
+             WHERE r.book = k.key AND r.id = q.id ORDER BY r.leg LIMIT 100
+         ) AS t",
     );
     Ok(rows.bind(tenants).bind(ids).fetch_all(connection).await?)
 }
@@ -51,8 +56,10 @@ pub(super) async fn ended(
         "SELECT k.tenant, t.target, CAST(t.kind AS BIGINT)
          FROM unnest($1::text[], $2::bytea[]) AS q (tenant, id)
          JOIN ledger_books AS k ON k.tenant = q.tenant
-         JOIN ledger_transfers AS t ON t.book = k.key AND t.target = q.id AND t.leg = 0
-         WHERE t.target IS NOT NULL",
+         CROSS JOIN LATERAL (
+             SELECT r.target, r.kind FROM ledger_transfers AS r
+             WHERE r.book = k.key AND r.target = q.id AND r.leg = 0 LIMIT 1
+         ) AS t",
     );
     Ok(rows.bind(tenants).bind(ids).fetch_all(connection).await?)
 }
@@ -95,9 +102,14 @@ pub(super) async fn write(connection: &mut PgConnection, book: &Book) -> Result<
                  $23::bigint[]) AS n (account, debits_posted, credits_posted, debits_pending,
                  credits_pending, changed_at)
              WHERE b.account = n.account
+         ), new_events AS (
+             INSERT INTO events_outbox (tenant, kind, subject, body, commit_id, count, created_at)
+             SELECT e.tenant, 'ledger', '', '', c.id, e.count, $1
+             FROM new_commit AS c, unnest($24::text[], $25::bigint[]) AS e (tenant, count)
          )
          SELECT id FROM new_commit",
     );
+    let (tenants, counts): (Vec<String>, Vec<i64>) = events(rows).into_iter().unzip();
     let commit = query
         .bind(book.now())
         .bind(column(rows, |row| row.book))
@@ -122,6 +134,8 @@ pub(super) async fn write(connection: &mut PgConnection, book: &Book) -> Result<
         .bind(total(|account| account.totals.debits_pending))
         .bind(total(|account| account.totals.credits_pending))
         .bind(accounts.iter().map(|account| account.changed_at).collect::<Vec<_>>())
+        .bind(tenants)
+        .bind(counts)
         .fetch_one(&mut *connection)
         .await?;
     write_holds(connection, rows).await?;

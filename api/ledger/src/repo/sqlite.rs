@@ -8,7 +8,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
-use super::{LockedRow, StoredRow, first_seq, holds};
+use super::{LockedRow, StoredRow, events, first_seq, holds};
 use crate::book::{AccountState, Book, Row};
 use crate::bytes::encode;
 use crate::{LedgerError, TenantId, TransferId};
@@ -76,11 +76,18 @@ pub(super) async fn write(
     book: &Book,
 ) -> Result<i64, LedgerError> {
     let sql = "INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id";
-    let commit = sqlx::query_scalar(sql).bind(book.now()).fetch_one(&mut *connection).await?;
+    let commit: i64 = sqlx::query_scalar(sql).bind(book.now()).fetch_one(&mut *connection).await?;
     let first_seq = first_seq(commit)?;
     insert_rows(connection, first_seq, book.rows()).await?;
     update_balances(connection, book.changed_accounts()).await?;
     write_holds(connection, book.rows()).await?;
+    for (tenant, count) in events(book.rows()) {
+        let sql = "INSERT INTO events_outbox
+             (tenant, kind, subject, body, commit_id, count, created_at)
+             VALUES ($1, 'ledger', '', '', $2, $3, $4)";
+        let query = sqlx::query(sql).bind(tenant).bind(commit).bind(count).bind(book.now());
+        query.execute(&mut *connection).await?;
+    }
     Ok(first_seq)
 }
 

@@ -4,6 +4,7 @@
 #[macro_use]
 mod common;
 mod crash;
+mod events;
 mod history;
 mod model;
 mod naive;

@@ -76,3 +76,33 @@ CREATE TABLE loan_closings (
     tenant_id TEXT PRIMARY KEY,
     closed_through BIGINT NOT NULL
 );
+
+-- What is known of a borrower, and by which profile reminders are decided.
+CREATE TABLE loan_contacts (
+    tenant_id TEXT NOT NULL,
+    borrower TEXT NOT NULL,
+    contact TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, borrower)
+);
+
+-- Every decision to remind or not to, with its reason.
+CREATE TABLE loan_reminders (
+    id TEXT PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    loan_id TEXT NOT NULL REFERENCES loans (id),
+    borrower TEXT NOT NULL,
+    decided_at BIGINT NOT NULL,
+    -- The last event of the loan that the decision knew of.
+    head BIGINT NOT NULL,
+    sends BOOLEAN NOT NULL,
+    decision TEXT NOT NULL,
+    rung_days BIGINT,
+    due_on BIGINT,
+    amount TEXT,
+    send_before BIGINT,
+    delivery TEXT
+);
+
+CREATE INDEX loan_reminders_by_loan ON loan_reminders (loan_id, decided_at);
+CREATE INDEX loan_reminders_by_borrower ON loan_reminders (tenant_id, borrower, decided_at);

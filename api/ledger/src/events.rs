@@ -1,0 +1,172 @@
+use std::collections::HashMap;
+
+use api_store::Tx;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::ledger::timestamp;
+use crate::repo::{self, OutboxRow};
+use crate::{Ledger, LedgerError, StoredTransfer, TenantId, TransferId};
+
+/// The version of what is in [`Event::data`].
+pub const EVENT_SCHEMA_VERSION: u32 = 1;
+const EVENTS_MAX: u32 = 1000;
+
+/// Something to be told, in the transaction in which it happens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// To whom.
+    pub tenant: TenantId,
+    /// What it is, for example `withdrawal.settled`.
+    pub kind: String,
+    /// What it is about, for example the withdrawal's id.
+    pub subject: String,
+    /// The facts.
+    pub data: Value,
+}
+
+/// Something that happened. Its place in the tenant's sequence never changes; the sequence begins
+/// with 1 and has no gaps.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// Its place.
+    pub sequence: i64,
+    /// What it is: `ledger.transfer`, `ledger.pending`, …, or what was emitted.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The version of `data`.
+    pub schema_version: u32,
+    /// What it is about.
+    pub subject: String,
+    /// When it happened.
+    pub recorded_at: Timestamp,
+    /// The facts. Amounts are decimal texts of minor units.
+    pub data: Value,
+}
+
+impl Ledger {
+    /// Writes an event into the outbox, in the caller's transaction. Transfers have theirs already.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn emit(&self, tx: &mut Tx, event: &NewEvent) -> Result<(), LedgerError> {
+        repo::insert_event(tx, event, self.now().as_microsecond()).await
+    }
+
+    /// Gives up to `limit` committed rows of the outbox their places in the public sequences;
+    /// returns how many rows. A job calls it all the time; several may run at once.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn place_events(&self, limit: u32) -> Result<usize, LedgerError> {
+        let mut tx = self.db().begin().await?;
+        repo::lock_heads(&mut tx).await?;
+        // Read after the lock was taken: what another one placed is seen.
+        let rows = repo::unplaced(&mut tx, limit).await?;
+        for (id, tenant, count) in &rows {
+            repo::give_positions(&mut tx, (*id, tenant, *count)).await?;
+        }
+        tx.commit().await?;
+        Ok(rows.len())
+    }
+
+    /// Up to `limit` (at most 1000) of the tenant's events after the place `after`, in order. To
+    /// begin, `after` is zero; then it is the last `sequence` that was seen.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn events(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Event>, LedgerError> {
+        let limit = limit.clamp(1, EVENTS_MAX);
+        let after = after.max(0);
+        let most = limit as usize;
+        let mut events = Vec::new();
+        for row in repo::outbox_page(tx, tenant, after, limit).await? {
+            let rest = most.saturating_sub(events.len());
+            if rest == 0 {
+                break;
+            }
+            events.extend(expand(tx, tenant, row, after, rest).await?);
+        }
+        Ok(events)
+    }
+}
+
+/// The events of a row that come after `after`, up to `rest`.
+async fn expand(
+    tx: &mut Tx,
+    tenant: TenantId,
+    row: OutboxRow,
+    after: i64,
+    rest: usize,
+) -> Result<Vec<Event>, LedgerError> {
+    let (kind, subject, body, commit, count, created_at, position) = row;
+    let first = after.saturating_add(1).max(position);
+    if first >= position.saturating_add(count) {
+        return Ok(Vec::new());
+    }
+    let Some(commit) = commit else {
+        let data = serde_json::from_str(&body).map_err(|_| LedgerError::damaged("event"))?;
+        let recorded_at = timestamp(created_at)?;
+        let schema_version = EVENT_SCHEMA_VERSION;
+        let sequence = position;
+        return Ok(vec![Event { sequence, kind, schema_version, subject, recorded_at, data }]);
+    };
+    let skip = first.saturating_sub(position);
+    let limit = i64::try_from(rest).unwrap_or(i64::MAX);
+    let ids = repo::transfer_ids(tx, tenant, commit, skip, limit).await?;
+    let transfers = transfers(tx, tenant, &ids).await?;
+    (first..).zip(transfers).map(|(sequence, transfer)| Ok(event(sequence, &transfer))).collect()
+}
+
+async fn transfers(
+    tx: &mut Tx,
+    tenant: TenantId,
+    ids: &[TransferId],
+) -> Result<Vec<StoredTransfer>, LedgerError> {
+    let keys: Vec<_> = ids.iter().map(|id| (tenant, *id)).collect();
+    let mut legs: HashMap<TransferId, Vec<_>> = HashMap::new();
+    for row in repo::stored(tx, &keys).await? {
+        legs.entry(row.id).or_default().push(row);
+    }
+    let transfer = |id: &TransferId| {
+        let rows = legs.get(id).map(Vec::as_slice).unwrap_or_default();
+        StoredTransfer::from_rows(rows)?.ok_or_else(|| LedgerError::damaged("event"))
+    };
+    ids.iter().map(transfer).collect()
+}
+
+fn event(sequence: i64, transfer: &StoredTransfer) -> Event {
+    let legs: Vec<Value> = transfer
+        .legs
+        .iter()
+        .map(|leg| {
+            let (debit, credit) = (leg.debit.to_string(), leg.credit.to_string());
+            json!({ "debit": debit, "credit": credit, "amount": leg.amount.to_string() })
+        })
+        .collect();
+    Event {
+        sequence,
+        kind: format!("ledger.{}", transfer.kind.name()),
+        schema_version: EVENT_SCHEMA_VERSION,
+        subject: transfer.id.to_string(),
+        recorded_at: transfer.recorded_at,
+        data: json!({
+            "id": transfer.id,
+            "kind": transfer.kind.name(),
+            "legs": legs,
+            "target": transfer.target,
+            "code": transfer.code,
+            "reference": transfer.reference,
+            "effective_on": transfer.effective_on,
+            "expires_at": transfer.expires_at,
+            "seq": transfer.seq.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,88 @@
+//! The outbox.
+
+use api_store::{Tx, args};
+
+use super::{SEQ_BITS, transfer_id};
+use crate::events::NewEvent;
+use crate::{LedgerError, TenantId, TransferId};
+
+/// A row of the outbox: kind, subject, body, commit, count, created_at, position.
+pub(crate) type OutboxRow = (String, String, String, Option<i64>, i64, i64, i64);
+
+pub(crate) async fn insert_event(
+    tx: &mut Tx,
+    event: &NewEvent,
+    now: i64,
+) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO events_outbox (tenant, kind, subject, body, count, created_at)
+         VALUES ($1, $2, $3, $4, 1, $5)";
+    let body = event.data.to_string();
+    let values = args![event.tenant.get(), &event.kind, &event.subject, body, now];
+    tx.execute(sql, values).await?;
+    Ok(())
+}
+
+/// Waits until nobody else gives positions; until the end of the transaction.
+pub(crate) async fn lock_heads(tx: &mut Tx) -> Result<(), LedgerError> {
+    let sql = "SELECT next FROM events_heads WHERE tenant = ''";
+    tx.lock_optional::<(i64,)>(sql, args![]).await?;
+    Ok(())
+}
+
+/// Up to `limit` committed rows without a position: id, tenant, count.
+pub(crate) async fn unplaced(
+    tx: &mut Tx,
+    limit: u32,
+) -> Result<Vec<(i64, String, i64)>, LedgerError> {
+    let sql = "SELECT id, tenant, count FROM events_outbox WHERE position IS NULL
+         ORDER BY id LIMIT $1";
+    Ok(tx.fetch_all(sql, args![limit]).await?)
+}
+
+/// Gives the row its place at the end of its tenant's sequence.
+pub(crate) async fn give_positions(
+    tx: &mut Tx,
+    (id, tenant, count): (i64, &str, i64),
+) -> Result<(), LedgerError> {
+    // The first position is 1.
+    let sql = "INSERT INTO events_heads AS h (tenant, next) VALUES ($1, $2 + 1)
+         ON CONFLICT (tenant) DO UPDATE SET next = h.next + $2 RETURNING next";
+    let (next,): (i64,) = tx.fetch_one(sql, args![tenant, count]).await?;
+    let sql = "UPDATE events_outbox SET position = $2 - $3 WHERE id = $1";
+    tx.execute(sql, args![id, next, count]).await?;
+    Ok(())
+}
+
+/// The rows with the events after `after`, the first perhaps in part; up to `limit` rows.
+pub(crate) async fn outbox_page(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<OutboxRow>, LedgerError> {
+    let sql = "SELECT kind, subject, body, commit_id, count, created_at, position
+         FROM events_outbox WHERE tenant = $1 AND position >= (
+             SELECT COALESCE(MAX(position), 1) FROM events_outbox
+             WHERE tenant = $1 AND position <= $2 + 1
+         ) ORDER BY position LIMIT $3";
+    Ok(tx.fetch_all(sql, args![tenant.get(), after, limit]).await?)
+}
+
+/// The ids of a commit's transfers of one tenant, in their order.
+pub(crate) async fn transfer_ids(
+    tx: &mut Tx,
+    tenant: TenantId,
+    commit: i64,
+    skip: i64,
+    limit: i64,
+) -> Result<Vec<TransferId>, LedgerError> {
+    let sql = "SELECT t.id FROM ledger_books AS k
+         JOIN ledger_transfers AS t ON t.book = k.key
+         WHERE k.tenant = $1 AND t.seq >= $2 AND t.seq < $3 AND t.leg = 0
+         ORDER BY t.seq LIMIT $4 OFFSET $5";
+    let range = |commit: i64| commit.checked_shl(SEQ_BITS).unwrap_or(i64::MAX);
+    let (first, end) = (range(commit), range(commit.saturating_add(1)));
+    let values = args![tenant.get(), first, end, limit, skip];
+    let rows: Vec<(Vec<u8>,)> = tx.fetch_all(sql, values).await?;
+    rows.into_iter().map(|(id,)| Ok(transfer_id(&id)?)).collect()
+}
