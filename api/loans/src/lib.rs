@@ -2,12 +2,16 @@
 #![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 pub mod calendar;
+pub mod care;
 pub mod cost;
 mod error;
 mod fraction;
 pub mod loan;
+pub mod messages;
 mod money;
+pub mod paper;
 mod rate;
+pub mod reminders;
 mod repo;
 pub mod schedule;
 mod service;

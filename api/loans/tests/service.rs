@@ -5,135 +5,14 @@ mod common;
 
 use std::sync::Arc;
 
-use api_ledger::{
-    AccountId, Floor, Ledger, Leg, NewAccount, Refusal, Side, TenantId, Transfer, TransferId,
-};
+use api_ledger::{Refusal, TenantId};
 use api_loans::loan::{RepaymentMode, Status};
-use api_loans::{Applied, Disburse, LoanError, Loans, Money, NewProduct, Repay, ServiceError};
-use api_store::test_db::TestDb;
-use api_store::{Db, Engine, Tx};
+use api_loans::{Applied, Disburse, LoanError, Money, NewProduct, Repay, ServiceError};
+use api_store::Tx;
+use common::world::{START, World, on_both, top_up};
 use common::{money, plain_terms};
-use jiff::Timestamp;
-use jiff::civil::{Date, date};
+use jiff::civil::date;
 use uuid::Uuid;
-
-struct World {
-    test_db: TestDb,
-    ledger: Ledger,
-    loans: Loans,
-    tenant: TenantId,
-    customer: AccountId,
-    product: Uuid,
-}
-
-const START: Date = date(2024, 1, 15);
-
-fn at(day: Date) -> Timestamp {
-    day.at(12, 0, 0, 0).in_tz("UTC").unwrap().timestamp()
-}
-
-impl World {
-    async fn new(engine: Engine, today: Date) -> anyhow::Result<Self> {
-        let test_db = TestDb::new(engine).await?;
-        let ledger = Ledger::new(test_db.db.clone());
-        let loans = Loans::with_clock(ledger.clone(), Arc::new(move || at(today)));
-        let tenant = TenantId::new(Uuid::now_v7());
-        let mut tx = test_db.db.begin().await?;
-        let customer = NewAccount::new(tenant, "customer:1:available", "CNY", Side::Credit);
-        let customer = ledger.open_account(&mut tx, &customer).await?;
-        let new = NewProduct { id: Uuid::now_v7(), name: "plain".to_owned(), terms: plain_terms() };
-        let product = loans.create_product(&mut tx, tenant, &new).await?.id;
-        tx.commit().await?;
-        Ok(Self { test_db, ledger, loans, tenant, customer, product })
-    }
-
-    fn db(&self) -> &Db {
-        &self.test_db.db
-    }
-
-    fn disbursal(&self, loan: Uuid) -> Disburse {
-        Disburse {
-            loan,
-            product: self.product,
-            borrower: "customer-1".to_owned(),
-            principal: money(1_200_000),
-            start: START,
-            first_due: None,
-            to: self.customer,
-            borrower_key: None,
-        }
-    }
-
-    fn payment(&self, loan: Uuid, on: Date, minor: i128) -> Repay {
-        Repay {
-            id: Uuid::now_v7(),
-            loan,
-            amount: money(minor),
-            currency: "CNY".to_owned(),
-            effective: on,
-            mode: RepaymentMode::Hold,
-            from: self.customer,
-        }
-    }
-
-    async fn lend(&self) -> anyhow::Result<Uuid> {
-        let loan = Uuid::now_v7();
-        let mut tx = self.db().begin().await?;
-        self.loans.disburse(&mut tx, self.tenant, &self.disbursal(loan)).await?;
-        tx.commit().await?;
-        Ok(loan)
-    }
-
-    async fn pay(&self, request: &Repay) -> Result<(Applied, api_loans::Repayment), ServiceError> {
-        let mut tx = self.db().begin().await?;
-        let done = self.loans.repay(&mut tx, self.tenant, request).await?;
-        tx.commit().await?;
-        Ok(done)
-    }
-
-    async fn balance(&self, code: &str) -> anyhow::Result<String> {
-        let mut tx = self.db().begin().await?;
-        let found = self.ledger.find_account(&mut tx, self.tenant, code, "CNY").await?;
-        Ok(found.unwrap().1.posted().to_string())
-    }
-
-    /// The ledger has what the folds of these loans say, each up to `on`.
-    async fn assert_books(&self, loans: &[Uuid], on: Date) -> anyhow::Result<()> {
-        let mut tx = self.db().begin().await?;
-        let mut expected = [Money::ZERO; 4];
-        for loan in loans {
-            let outstanding =
-                self.loans.fold(&mut tx, self.tenant, *loan, on).await?.outstanding()?;
-            for (sum, component) in expected.iter_mut().zip(api_loans::terms::Component::ALL) {
-                *sum = sum.plus(outstanding.of(component))?;
-            }
-        }
-        tx.rollback().await?;
-        for (component, sum) in api_loans::terms::Component::ALL.into_iter().zip(expected) {
-            let code = format!("loans:receivable:{}", component.name());
-            assert_eq!(self.balance(&code).await?, sum.to_string(), "{code}");
-        }
-        Ok(())
-    }
-}
-
-async fn top_up(world: &World, minor: u128) -> anyhow::Result<()> {
-    let mut tx = world.db().begin().await?;
-    let bank = NewAccount::new(world.tenant, "bank", "CNY", Side::Debit).with_floor(Floor::None);
-    let bank = world.ledger.open_account(&mut tx, &bank).await?;
-    let leg = Leg { debit: bank, credit: world.customer, amount: minor };
-    let transfer = Transfer::new(world.tenant, TransferId::generate(), vec![leg]);
-    world.ledger.post_one_in(&mut tx, &transfer).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-async fn on_both<F: Future<Output = anyhow::Result<()>>>(
-    test: fn(Engine) -> F,
-) -> anyhow::Result<()> {
-    test(Engine::Sqlite).await?;
-    test(Engine::Postgres).await
-}
 
 #[tokio::test]
 async fn a_loan_is_paid_out_and_repaid() -> anyhow::Result<()> {
@@ -358,6 +237,110 @@ async fn promise_28_one_id_is_one_payment_under_race() -> anyhow::Result<()> {
         }
         assert_eq!(executed, 1);
         assert_eq!(world.balance("customer:1:available").await?, "1093381");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deferral_is_accepted_by_signing_its_preview() -> anyhow::Result<()> {
+    use api_loans::loan::{Arrears, Restructuring};
+    use api_loans::{Acceptance, acceptance_message};
+    use ed25519_dalek::{Signer, SigningKey};
+
+    on_both(|engine| async move {
+        let world = World::new(engine, date(2024, 5, 1)).await?;
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let loan = Uuid::now_v7();
+        let borrower_key = Some(key.verifying_key().to_bytes());
+        let mut tx = world.db().begin().await?;
+        let disbursal = Disburse { borrower_key, ..world.disbursal(loan) };
+        world.loans.disburse(&mut tx, world.tenant, &disbursal).await?;
+        tx.commit().await?;
+
+        let on = date(2024, 4, 20);
+        let change =
+            Restructuring { pause: 2, arrears: Arrears::Capitalise, ..Restructuring::default() };
+        let mut tx = world.db().begin().await?;
+        let preview = world.loans.preview(&mut tx, world.tenant, loan, &change, on).await?;
+        tx.rollback().await?;
+        assert!(preview.before.days_past_due > 60 && preview.after.days_past_due == 0);
+        assert_eq!(preview.after.instalments_left, 11, "nine, and two for the pause");
+        let hash = preview.hash()?;
+        let signed = |hash: &str| Some(key.sign(acceptance_message(hash).as_bytes()).to_bytes());
+        let good = Acceptance {
+            id: Uuid::now_v7(),
+            change,
+            effective: on,
+            preview: hash.clone(),
+            signature: signed(&hash),
+        };
+        let cases = [
+            (Acceptance { signature: None, ..good.clone() }, "loan_acceptance_invalid"),
+            (Acceptance { signature: signed("00"), ..good.clone() }, "loan_acceptance_invalid"),
+            (Acceptance { preview: "00".to_owned(), ..good.clone() }, "loan_preview_changed"),
+            (
+                Acceptance { change: Restructuring { pause: 3, ..change }, ..good.clone() },
+                "loan_preview_changed",
+            ),
+        ];
+        for (acceptance, code) in cases {
+            let mut tx = world.db().begin().await?;
+            match world.loans.accept(&mut tx, world.tenant, loan, &acceptance).await {
+                Err(ServiceError::Loan(error)) => assert_eq!(error.code(), code),
+                other => panic!("{code}: {other:?}"),
+            }
+        }
+        for expected in [Applied::Executed, Applied::AlreadyApplied] {
+            let mut tx = world.db().begin().await?;
+            let done = world.loans.accept(&mut tx, world.tenant, loan, &good).await?;
+            assert_eq!(done, expected);
+            tx.commit().await?;
+        }
+        world.assert_books(&[loan], on).await?;
+        // While it is the last event it can be taken back; after a payment it cannot.
+        world.pay(&world.payment(loan, on, 1_000)).await?;
+        let mut tx = world.db().begin().await?;
+        let back = world.loans.reverse(&mut tx, world.tenant, loan, Uuid::now_v7(), good.id, "no");
+        let refused = back.await.unwrap_err();
+        assert!(matches!(refused, ServiceError::Loan(LoanError::NotReversible)), "{refused}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_write_off_and_a_recovery_keep_the_books() -> anyhow::Result<()> {
+    on_both(|engine| async move {
+        let world = World::new(engine, date(2024, 9, 1)).await?;
+        let loan = world.lend().await?;
+        world.loans.end_of_day(world.db(), date(2024, 8, 31), 10).await?;
+        let mut tx = world.db().begin().await?;
+        world
+            .loans
+            .waive(
+                &mut tx,
+                world.tenant,
+                loan,
+                Uuid::now_v7(),
+                api_loans::loan::Amounts { interest: money(2_000), ..Default::default() },
+                "goodwill",
+            )
+            .await?;
+        world
+            .loans
+            .charge_fee(&mut tx, world.tenant, loan, Uuid::now_v7(), money(500), "letter")
+            .await?;
+        world.loans.charge_off(&mut tx, world.tenant, loan, Uuid::now_v7()).await?;
+        tx.commit().await?;
+        world.assert_books(&[loan], date(2024, 9, 1)).await?;
+        let lost: i128 = world.balance("loans:charge-off").await?.parse()?;
+        let (_, repayment) = world.pay(&world.payment(loan, date(2024, 9, 1), 100_000)).await?;
+        assert!(repayment.allocations.iter().all(|part| part.recovery));
+        assert_eq!(repayment.status, Status::ChargedOff);
+        assert_eq!(world.balance("loans:charge-off").await?, (lost - 100_000).to_string());
+        assert_eq!(world.balance("loans:suspense").await?, "0");
+        assert_eq!(world.balance("loans:forgiveness").await?, "2000");
         Ok(())
     })
     .await

@@ -381,6 +381,27 @@ impl Loan {
         Ok(None)
     }
 
+    /// What was moved to instalments to come, on top of what their lines show.
+    ///
+    /// # Errors
+    /// [`LoanError::Overflow`].
+    pub fn extra_to_come(&self) -> Result<Money, LoanError> {
+        Money::sum(self.extras()?)
+    }
+
+    /// The largest payment to come.
+    ///
+    /// # Errors
+    /// [`LoanError::Overflow`].
+    pub fn largest_payment(&self) -> Result<Money, LoanError> {
+        let mut largest = Money::ZERO;
+        for coming in &self.coming {
+            let extra = Money::sum(coming.extra)?;
+            largest = largest.max(coming.planned.instalment.total()?.plus(extra)?);
+        }
+        Ok(largest)
+    }
+
     /// The equations that hold at every moment; a fold that breaks one is refused, so that nothing
     /// of it is ever posted.
     pub(super) fn check(&self) -> Result<(), LoanError> {

@@ -7,6 +7,7 @@ mod day;
 mod disburse;
 mod error;
 mod product;
+mod remind;
 mod repay;
 mod view;
 
@@ -17,6 +18,7 @@ pub use day::EndOfDay;
 pub use disburse::Disburse;
 pub use error::ServiceError;
 pub use product::{NewProduct, Product};
+pub use remind::{Contact, Reminder, SEND_WITHIN};
 pub use repay::{Repay, Repayment};
 pub use view::{LoanRecord, RepaymentRecord};
 

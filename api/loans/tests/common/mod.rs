@@ -1,6 +1,8 @@
 #![expect(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+pub mod world;
+
 use api_loans::calendar::{BusinessDayRule, DayCount, Frequency, HolidayCalendar};
 use api_loans::loan::{Amounts, Arrears, Body, Event, FeeTreatment, RepaymentMode, Restructuring};
 use api_loans::terms::Component;

@@ -1,5 +1,11 @@
 //! The SQL of this crate. Every statement about a loan or product names the tenant.
 
+mod reminders;
+
+pub(crate) use reminders::{
+    contact, insert_reminder, lock_contact, note_delivery, put_contact, reminders, sent_reminders,
+};
+
 use std::collections::BTreeMap;
 
 use api_ledger::{AccountId, TenantId, TransferId};

@@ -1,0 +1,10 @@
+//! Early warning, an offer the borrower can afford, and the credit record: explainable rules over
+//! what happened.
+
+mod credit;
+mod offer;
+mod warning;
+
+pub use credit::{CreditEntry, CreditRecord, SCORECARD_VERSION, Score, ScoreReason, credit_record};
+pub use offer::{Affordable, OfferLimits, affordable_offer};
+pub use warning::{Rule, Signals, Warning, warnings};

@@ -1,0 +1,145 @@
+use api_ledger::TenantId;
+use api_store::{Tx, args};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use uuid::Uuid;
+
+use super::{count, damaged, json, number, parsed, uuid};
+use crate::reminders::{Decision, Sent};
+use crate::service::{Contact, Reminder, ServiceError, day_number, day_of};
+
+pub(crate) async fn put_contact(
+    tx: &mut Tx,
+    tenant: TenantId,
+    borrower: &str,
+    contact: &Contact,
+    now: i64,
+) -> Result<(), ServiceError> {
+    let sql = "INSERT INTO loan_contacts (tenant_id, borrower, contact, updated_at)
+        VALUES ($1, $2, $3, $4)
+        ON CONFLICT (tenant_id, borrower) DO UPDATE
+        SET contact = excluded.contact, updated_at = excluded.updated_at";
+    tx.execute(sql, args![tenant.get(), borrower, json(contact)?, now]).await?;
+    Ok(())
+}
+
+const CONTACT: &str = "SELECT contact FROM loan_contacts WHERE tenant_id = $1 AND borrower = $2";
+
+pub(crate) async fn contact(
+    tx: &mut Tx,
+    tenant: TenantId,
+    borrower: &str,
+) -> Result<Option<Contact>, ServiceError> {
+    let row: Option<(String,)> = tx.fetch_optional(CONTACT, args![tenant.get(), borrower]).await?;
+    row.map(|(contact,)| parsed(&contact)).transpose()
+}
+
+pub(crate) async fn lock_contact(
+    tx: &mut Tx,
+    tenant: TenantId,
+    borrower: &str,
+) -> Result<Option<Contact>, ServiceError> {
+    let row: Option<(String,)> = tx.lock_optional(CONTACT, args![tenant.get(), borrower]).await?;
+    row.map(|(contact,)| parsed(&contact)).transpose()
+}
+
+pub(crate) async fn insert_reminder(
+    tx: &mut Tx,
+    tenant: TenantId,
+    borrower: &str,
+    reminder: &Reminder,
+    due: Option<Date>,
+) -> Result<(), ServiceError> {
+    let sql = "INSERT INTO loan_reminders (id, tenant_id, loan_id, borrower, decided_at, head,
+            sends, decision, rung_days, due_on, amount, send_before, delivery)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL)";
+    let rung = match &reminder.decision {
+        Decision::Send { rung_days, .. } => Some(*rung_days),
+        Decision::Suppress { .. } => None,
+    };
+    let values = args![
+        reminder.id,
+        tenant.get(),
+        reminder.loan,
+        borrower,
+        reminder.decided_at.as_microsecond(),
+        number(reminder.head)?,
+        rung.is_some(),
+        json(&reminder.decision)?,
+        rung,
+        due.map(day_number),
+        reminder.amount.map(|amount| amount.to_string()),
+        reminder.send_before.map(Timestamp::as_microsecond),
+    ];
+    tx.execute(sql, values).await?;
+    Ok(())
+}
+
+/// What was sent to a borrower, over all loans: the caps protect the person.
+pub(crate) async fn sent_reminders(
+    tx: &mut Tx,
+    tenant: TenantId,
+    borrower: &str,
+) -> Result<Vec<Sent>, ServiceError> {
+    let sql = "SELECT loan_id, decided_at, rung_days, due_on FROM loan_reminders
+        WHERE tenant_id = $1 AND borrower = $2 AND sends ORDER BY decided_at DESC LIMIT 200";
+    let rows: Vec<(String, i64, i64, i64)> =
+        tx.fetch_all(sql, args![tenant.get(), borrower]).await?;
+    let sent = |(loan, at, rung_days, due): (String, i64, i64, i64)| -> Result<Sent, ServiceError> {
+        Ok(Sent { loan: uuid(&loan)?, at: moment(at)?, rung_days, due: day_of(due)? })
+    };
+    rows.into_iter().map(sent).collect()
+}
+
+fn moment(micros: i64) -> Result<Timestamp, ServiceError> {
+    Timestamp::from_microsecond(micros).map_err(|_| damaged("a time is out of range"))
+}
+
+#[derive(sqlx::FromRow)]
+struct ReminderRow {
+    id: String,
+    loan_id: String,
+    decided_at: i64,
+    head: i64,
+    decision: String,
+    amount: Option<String>,
+    send_before: Option<i64>,
+    delivery: Option<String>,
+}
+
+impl ReminderRow {
+    fn reminder(self) -> Result<Reminder, ServiceError> {
+        Ok(Reminder {
+            id: uuid(&self.id)?,
+            loan: uuid(&self.loan_id)?,
+            decided_at: moment(self.decided_at)?,
+            head: count(self.head)?,
+            decision: parsed(&self.decision)?,
+            amount: self.amount.map(|amount| amount.parse()).transpose()?,
+            send_before: self.send_before.map(moment).transpose()?,
+            delivery: self.delivery,
+        })
+    }
+}
+
+pub(crate) async fn reminders(
+    tx: &mut Tx,
+    tenant: TenantId,
+    loan: Uuid,
+) -> Result<Vec<Reminder>, ServiceError> {
+    let sql = "SELECT id, loan_id, decided_at, head, decision, amount, send_before, delivery
+        FROM loan_reminders WHERE tenant_id = $1 AND loan_id = $2 ORDER BY decided_at, id";
+    let rows: Vec<ReminderRow> = tx.fetch_all(sql, args![tenant.get(), loan]).await?;
+    rows.into_iter().map(ReminderRow::reminder).collect()
+}
+
+pub(crate) async fn note_delivery(
+    tx: &mut Tx,
+    tenant: TenantId,
+    reminder: Uuid,
+    outcome: &str,
+) -> Result<bool, ServiceError> {
+    let sql = "UPDATE loan_reminders SET delivery = $3
+        WHERE tenant_id = $1 AND id = $2 AND sends";
+    Ok(tx.execute(sql, args![tenant.get(), reminder, outcome]).await? == 1)
+}
