@@ -1,6 +1,8 @@
 //! Payouts and sweeps.
 
-use chain_core::{Amount, BroadcastOutcome, BuildError, Node, NodeError, TxId, TxStatus};
+use chain_core::{
+    Action, Amount, AnchorCommitment, BroadcastOutcome, BuildError, Node, NodeError, TxId, TxStatus,
+};
 
 use crate::world::{CUSTOMER, SOL, STRANGER, TREASURY, World};
 
@@ -69,6 +71,27 @@ async fn tokens_are_paid_to_new_and_existing_accounts() {
     assert_eq!(costs, [5_000 + rent, 5_000], "the account is created once");
     assert_eq!(world.balance(STRANGER, &token).await, 1_000_001);
     assert_eq!(world.balance(TREASURY, &token).await, 3_999_999);
+}
+
+/// The network's own limits change what a program costs; a margin of one half must stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn compute_units_stay_well_under_the_limit() {
+    let world = World::with_treasury().await;
+    let (sol, token) = (world.sol(), world.token(6).await);
+    world.mint(&token, TREASURY, 5).await;
+    let commitment = AnchorCommitment { origin: [1; 32], size: u64::MAX, checkpoint: [2; 32] };
+    for action in [
+        world.pay(STRANGER, &sol, SOL),
+        world.pay(STRANGER, &token, 1),
+        world.pay(STRANGER, &token, 1),
+        Action::Anchor { commitment, contract: None },
+    ] {
+        let limit = chain_solana::compute_unit_limit(&action);
+        let tx = world.run(action.clone(), &[TREASURY], false).await;
+        world.settled(&tx.id).await;
+        let used = world.units(&tx.id).await;
+        assert!(used * 2 <= u64::from(limit), "{used} of {limit}: {action:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,6 +194,15 @@ impl World {
         }
     }
 
+    /// Compute units that a confirmed transaction used.
+    pub(crate) async fn units(&self, tx: &TxId) -> u64 {
+        let options = serde_json::json!({ "encoding": "base64", "commitment": "confirmed" });
+        let params = serde_json::json!([tx.0, options]);
+        let found: serde_json::Value =
+            self.solana().rpc().call("getTransaction", params).await.unwrap();
+        found["meta"]["computeUnitsConsumed"].as_u64().unwrap()
+    }
+
     pub(crate) async fn balance(&self, key: u8, asset: &AssetId) -> u128 {
         let address = self.wallet(key);
         let balances = self.node.balances(asset, std::slice::from_ref(&address)).await.unwrap();
