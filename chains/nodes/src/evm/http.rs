@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,12 +28,15 @@ impl Http {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(unusable("is not http or https"));
         }
-        let client = Client::builder()
+        let mut client = Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout)
-            .redirect(reqwest_ring::redirect::Policy::none())
-            .build()
-            .map_err(|_| unusable("cannot be used: no TLS"))?;
+            .redirect(reqwest_ring::redirect::Policy::none());
+        if is_loopback(&url) {
+            // A proxy of the environment cannot reach a node of this machine.
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|_| unusable("cannot be used: no TLS"))?;
         Ok(Self { client, url })
     }
 
@@ -49,6 +53,12 @@ impl Http {
             }
         })
     }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 async fn body(mut answer: Response) -> Result<Vec<u8>, TransportError> {
@@ -83,5 +93,22 @@ impl Service<RequestPacket> for Http {
 
     fn call(&mut self, packet: RequestPacket) -> Self::Future {
         Box::pin(self.clone().exchange(packet))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_all_its_names() {
+        let is = |url: &str| url.parse().is_ok_and(|url| is_loopback(&url));
+        for local in ["http://localhost:8545", "http://127.0.0.1", "http://[::1]:8545/x"] {
+            assert!(is(local), "{local}");
+        }
+        for remote in ["https://localhost.example.com", "http://10.0.0.1", "https://[2001:db8::1]"]
+        {
+            assert!(!is(remote), "{remote}");
+        }
     }
 }
