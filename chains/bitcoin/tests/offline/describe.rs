@@ -166,6 +166,19 @@ fn odd_transactions_are_refused() {
 }
 
 #[test]
+fn a_coin_does_not_count_twice() {
+    let context = context(&[(Bip86, 100_000)]);
+    let payment = intent(Purpose::Withdrawal, pay(&[(&outsider(0), 90_000)]));
+    let good = build(&payment, &context).unwrap();
+    let mut twice = edit(&good, |psbt| {
+        psbt.unsigned_tx.input.push(psbt.unsigned_tx.input[0].clone());
+        psbt.inputs.push(psbt.inputs[0].clone());
+    });
+    twice.signers.push(good.signers[0].clone());
+    assert!(refused(&twice).contains("spent twice"));
+}
+
+#[test]
 fn outputs_are_payments_or_declared_change() {
     let good = honest([Bip84, Bip86]);
     let change = script_of(&good.change[0].address).unwrap();
@@ -326,6 +339,19 @@ fn promise_11_signatures_are_verified_before_they_are_used() {
             let other = sign(&honest(schemes))[1 - index].clone();
             bad(&|signature| *signature = other.clone());
         }
+    }
+}
+
+#[test]
+fn promise_11_a_good_signature_of_another_key_is_refused() {
+    for scheme in [Bip84, Bip86] {
+        let unsigned = honest([scheme, scheme]);
+        let mut signatures = sign(&unsigned);
+        let payload = payloads(&unsigned).unwrap().remove(0);
+        let chain_core::Message::Digest(digest) = payload.message else { panic!() };
+        let stranger = own(scheme, Branch::External, 77).key;
+        signatures[0] = sign_digest(stranger, payload.algorithm, digest);
+        assert_eq!(assemble(&unsigned, &signatures), Err(BuildError::BadSignature(0)));
     }
 }
 

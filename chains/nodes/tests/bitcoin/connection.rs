@@ -84,6 +84,6 @@ async fn heights_past_the_tip_and_unknown_transactions_are_not_errors() -> Resul
     assert_eq!(blocks.len(), 1);
     assert_eq!(net.node.status(&TxId("ab".repeat(32))).await?, TxStatus::NotFound);
     assert!(net.node.status(&TxId("0xab".to_owned())).await.is_err());
-    assert!(net.node.scan(0, 500, &WatchSet::default()).await.is_err(), "too many at once");
+    assert!(net.node.scan(0, 200, &WatchSet::default()).await.is_err(), "too many at once");
     Ok(())
 }
