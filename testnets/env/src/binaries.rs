@@ -8,6 +8,9 @@ use crate::error::{Error, Result, at};
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
+/// Set by the launcher, which has just built everything.
+const BUILT: &str = "ROADSTEAD_BUILT";
+
 static BINARIES: OnceCell<Binaries> = OnceCell::const_new();
 
 /// The programs of this workspace, up to date with its sources.
@@ -34,6 +37,9 @@ fn build() -> Result<Binaries> {
     let folder = profile_folder(&own).ok_or_else(|| {
         Error::Refused(format!("{} is not in a target folder of cargo", own.display()))
     })?;
+    if std::env::var_os(BUILT).is_some() {
+        return Ok(in_folder(folder));
+    }
     let lock = lock_file(&folder.join("roadstead-binaries.lock"))?;
     lock.lock().map_err(at(folder))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -49,11 +55,15 @@ fn build() -> Result<Binaries> {
         let words = String::from_utf8_lossy(&output.stderr);
         return Err(Error::Refused(format!("the programs do not build:\n{words}")));
     }
-    Ok(Binaries {
+    Ok(in_folder(folder))
+}
+
+fn in_folder(folder: &Path) -> Binaries {
+    Binaries {
         roadstead: folder.join("roadstead"),
         signer: folder.join("roadstead-signer"),
         verify: folder.join("roadstead-verify"),
-    })
+    }
 }
 
 /// `target/debug` for both `target/debug/x` and `target/debug/deps/x-0123`.

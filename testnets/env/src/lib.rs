@@ -12,6 +12,7 @@ pub mod provision;
 mod rpc;
 mod solana;
 pub mod spl;
+pub mod stack;
 mod token;
 mod watchdog;
 

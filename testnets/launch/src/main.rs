@@ -26,7 +26,8 @@ fn run() -> io::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     // The program takes over this process: its exit code and Ctrl-C need no passing on.
-    Err(Command::new(folder.join(program)).args(arguments).exec())
+    // The program need not build again what it starts.
+    Err(Command::new(folder.join(program)).args(arguments).env("ROADSTEAD_BUILT", "1").exec())
 }
 
 /// The program's name and what it is to be given. `cargo demo -- --json` puts its own `--` before

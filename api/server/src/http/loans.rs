@@ -30,7 +30,7 @@ pub(crate) struct NewLoanProduct {
     /// The terms as data; `docs/LOANS.md` has every field. The least: `currency`, `product`, `rate`,
     /// `day_count`, `frequency`, `instalments`.
     #[schema(value_type = Object, example = json!({"currency": "EUR", "product": {"kind": "annuity"},
-        "rate": "0.06", "day_count": "thirty_e360", "frequency": {"unit": "months", "every": 1}, "instalments": 12}))]
+        "rate": "0.06", "day_count": "30E/360", "frequency": {"unit": "monthly", "every": 1}, "instalments": 12}))]
     terms: Terms,
 }
 
