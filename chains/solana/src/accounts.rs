@@ -80,3 +80,57 @@ pub fn read_token_balance(data: &[u8], owner: &str, mint: &str) -> Result<Amount
         Err(AccountError::TokenAccount)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// Version, state, authority, value and the fee of old, as the network stores them.
+    fn nonce(version: u32, state: u32) -> Vec<u8> {
+        let mut data = Vec::new();
+        data.extend(version.to_le_bytes());
+        data.extend(state.to_le_bytes());
+        data.extend([7; 32]);
+        data.extend([8; 32]);
+        data.extend(5_000u64.to_le_bytes());
+        data
+    }
+
+    #[test]
+    fn only_current_initialised_nonce_accounts_are_read() {
+        let facts = read_nonce(&nonce(1, 1)).unwrap();
+        assert_eq!(facts.authority, "US517G5965aydkZ46HS38QLi7UQiSojurfbQfKCELFx");
+        assert_eq!(facts.value, "YMN9Qj5jPNp7j14VPcML1B6xGgcPWVZUGLFU3Mnyfaf");
+        for bad in [nonce(0, 1), nonce(1, 0), nonce(2, 1), nonce(1, 2), Vec::new(), vec![0; 79]] {
+            assert_eq!(read_nonce(&bad), Err(AccountError::Nonce));
+        }
+    }
+
+    /// Mint, owner, amount, no delegate, the state, no rent reserve, nothing delegated, no closer.
+    fn token_account(state: u8) -> Vec<u8> {
+        let mut data = vec![0; 165];
+        data[..32].fill(7);
+        data[32..64].fill(8);
+        data[64..72].copy_from_slice(&99u64.to_le_bytes());
+        data[108] = state;
+        data
+    }
+
+    #[test]
+    fn a_token_account_must_be_the_wallets_own() {
+        let (sevens, eights) = (
+            "US517G5965aydkZ46HS38QLi7UQiSojurfbQfKCELFx",
+            "YMN9Qj5jPNp7j14VPcML1B6xGgcPWVZUGLFU3Mnyfaf",
+        );
+        let balance = read_token_balance(&token_account(1), eights, sevens);
+        assert_eq!(balance, Ok(Amount::new(99)));
+        let error = Err(AccountError::TokenAccount);
+        assert_eq!(read_token_balance(&token_account(1), sevens, sevens), error);
+        assert_eq!(read_token_balance(&token_account(1), eights, eights), error);
+        assert_eq!(read_token_balance(&token_account(0), eights, sevens), error, "uninitialised");
+        assert_eq!(read_token_balance(&token_account(1)[..164], eights, sevens), error);
+        assert_eq!(read_mint(&token_account(1)), Err(AccountError::Mint));
+    }
+}

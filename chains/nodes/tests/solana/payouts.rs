@@ -73,7 +73,7 @@ async fn tokens_are_paid_to_new_and_existing_accounts() {
     assert_eq!(world.balance(TREASURY, &token).await, 3_999_999);
 }
 
-/// The network's own limits change what a program costs; a margin of one half must stay.
+/// Networks change what their programs cost; a margin of one half must stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn compute_units_stay_well_under_the_limit() {
     let world = World::with_treasury().await;
