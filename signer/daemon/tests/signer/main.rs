@@ -9,5 +9,6 @@ mod freezes;
 mod hostile;
 mod link;
 mod once;
+mod operator;
 mod policy;
 mod secrets;
