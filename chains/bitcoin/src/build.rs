@@ -75,8 +75,8 @@ pub fn sweepable(context: &BitcoinContext, to: &Address) -> Result<Amount, Build
 
 /// True unless the context is that of a replacement with further coins to pay its higher fee.
 fn spends_everything(context: &BitcoinContext) -> bool {
-    let all = context.coins.iter().all(|coin| context.must_spend.contains(&coin.outpoint));
-    context.replaced_fee.is_zero() && (all || context.must_spend.is_empty())
+    context.must_spend.is_empty()
+        || context.coins.iter().all(|coin| context.must_spend.contains(&coin.outpoint))
 }
 
 fn fee_rule(context: &BitcoinContext) -> Result<FeeRule, BuildError> {

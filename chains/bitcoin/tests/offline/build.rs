@@ -234,6 +234,38 @@ fn a_payment_to_the_change_address_is_refused() {
 }
 
 #[test]
+fn change_sits_anywhere_and_for_one_intent_always_at_one_place() {
+    let context = context(&[(Bip84, 100_000)]);
+    let mut intent = intent(
+        Purpose::Withdrawal,
+        pay(&[(&outsider(0), 10_000), (&outsider(1), 20_000), (&outsider(2), 30_000)]),
+    );
+    let mut places = [0; 4];
+    for id in 0..200 {
+        intent.id = chain_core::IntentId(uuid::Uuid::from_u128(id));
+        let unsigned = build(&intent, &context).unwrap();
+        let script = script_of(&context.change.address).unwrap();
+        let outputs = Psbt::deserialize(&unsigned.bytes).unwrap().unsigned_tx.output;
+        places[outputs.iter().position(|out| out.script_pubkey == script).unwrap()] += 1;
+        assert_eq!(build(&intent, &context).unwrap(), unsigned);
+    }
+    assert!(places.iter().all(|count| (25..=80).contains(count)), "{places:?}");
+}
+
+#[test]
+fn parents_are_shown_without_their_witnesses() {
+    let bare = context(&[(Bip84, 60_000), (Bip84, 60_000)]);
+    let mut full = bare.clone();
+    for parent in &mut full.parents {
+        let mut tx: Transaction = bitcoin::consensus::encode::deserialize_hex(parent).unwrap();
+        tx.input[0].witness.push([7; 400]);
+        *parent = bitcoin::consensus::encode::serialize_hex(&tx);
+    }
+    let intent = intent(Purpose::Withdrawal, pay(&[(&outsider(0), 100_000)]));
+    assert_eq!(build(&intent, &full).unwrap(), build(&intent, &bare).unwrap());
+}
+
+#[test]
 fn an_anchor_is_one_op_return() {
     let context = context(&[(Bip86, 100_000)]);
     let commitment = AnchorCommitment { origin: [1; 32], size: 42, checkpoint: [2; 32] };

@@ -87,7 +87,7 @@ fn a_second_spelling_of_the_same_psbt_is_refused() {
     let mut trailing = good.bytes.clone();
     trailing.push(0);
     refused(&with(trailing));
-    refused(&with(vec![0; PSBT_BYTES_MAX + 1]));
+    assert!(refused(&with(vec![0; PSBT_BYTES_MAX + 1])).contains("too large"));
     refused(&with(vec![]));
 
     // The same key-value pair of the first input, once more.
@@ -136,7 +136,10 @@ fn inputs_have_to_say_what_they_spend_and_be_ours() {
 
     let mut fewer = good.clone();
     fewer.signers.pop();
-    refused(&fewer);
+    assert!(refused(&fewer).contains("one signer for each input"));
+    let mut more = good.clone();
+    more.signers.push(good.signers[0].clone());
+    assert!(refused(&more).contains("one signer for each input"));
     let mut strange = good.clone();
     strange.signers[0].address = outsider(3);
     refused(&strange);
