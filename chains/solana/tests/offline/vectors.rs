@@ -1,11 +1,8 @@
-//! The same addresses and messages as another implementation makes (tests/data/messages.py).
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! The same addresses and messages as another implementation makes (data/messages.py).
 
-mod common;
-
+use crate::common::{anchor, chain, context, create_nonce, intent, pay, usdc, wallet};
 use chain_core::Action;
 use chain_solana::{build, describe, nonce_address, token_account};
-use common::{anchor, chain, context, create_nonce, intent, pay, usdc, wallet};
 use serde_json::Value;
 
 fn vectors() -> Value {

@@ -1,11 +1,10 @@
 //! What `build` and `describe` refuse.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
+use crate::common::{
+    anchor, chain, context, create_nonce, intent, key, keyed, pay, sign, usdc, wallet,
+};
 use chain_core::{Action, Address, Amount, BuildError, IdError, SolanaContext, UncheckedAddress};
 use chain_solana::{build, check_address, describe};
-use common::{anchor, chain, context, create_nonce, intent, key, keyed, pay, sign, usdc, wallet};
 use solana_instruction::{AccountMeta, Instruction};
 use solana_message::legacy::Message;
 use solana_pubkey::Pubkey;
@@ -118,7 +117,8 @@ fn promise_14_another_networks_address_is_refused() {
     let mut elsewhere = intent(sol(1_000_000));
     elsewhere.chain = other.clone();
     assert!(build(&elsewhere, &context(2)).is_err(), "context of another network");
-    let foreign: chain_core::AssetId = format!("{other}/token:{}", common::MINT).parse().unwrap();
+    let foreign: chain_core::AssetId =
+        format!("{other}/token:{}", crate::common::MINT).parse().unwrap();
     assert!(matches!(refusal(pay(wallet(9), foreign, 1), |_| ()), BuildError::Id(_)));
 }
 

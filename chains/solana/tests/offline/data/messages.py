@@ -2,7 +2,7 @@
 
     pip install solana==0.41.0 solders==0.29.0 && python messages.py > messages.json
 
-Wallet n is the Ed25519 key whose seed is 32 times the byte n, as in tests/common.
+Wallet n is the Ed25519 key whose seed is 32 times the byte n, as in common.rs.
 """
 
 import json

@@ -1,5 +1,4 @@
 //! Keys, contexts and intents for the tests.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use chain_core::{
     Action, Address, Amount, AnchorCommitment, AssetId, Branch, ChainId, Intent, IntentId, KeyPath,

@@ -1,11 +1,8 @@
 //! `describe(build(x))` is `x`, and no other bytes are understood.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
+use crate::common::{anchor, chain, context, create_nonce, intent, keyed, pay, sign, usdc, wallet};
 use chain_core::{Action, Amount, AnchorCommitment, BuildError, Slot, UnsignedTx};
 use chain_solana::{assemble, build, describe, payloads};
-use common::{anchor, chain, context, create_nonce, intent, keyed, pay, sign, usdc, wallet};
 use proptest::prelude::*;
 use solana_message::legacy::Message;
 
@@ -194,7 +191,7 @@ fn a_sweep_takes_everything_and_no_more() {
     context.balance = Amount::new(890_880 + 6_199);
     assert_eq!(chain_solana::sweepable(&context, &chain().native()), Amount::ZERO);
 
-    let mut other = common::context(2);
+    let mut other = crate::common::context(2);
     other.balance = Amount::new(17);
     assert_eq!(chain_solana::sweepable(&other, &chain().native()), Amount::new(17));
     assert_eq!(chain_solana::sweepable(&other, &usdc()), Amount::new(17));
