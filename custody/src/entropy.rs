@@ -96,17 +96,18 @@ mod tests {
 
     #[test]
     fn promise_01_seeds_never_repeat_and_their_bits_are_balanced() {
-        const SEEDS: u32 = 100_000;
+        let count = crate::samples(20_000);
         let mut seen = HashSet::new();
         let mut ones = 0_u64;
-        for _ in 0..SEEDS {
+        for _ in 0..count {
             let seed = seed_entropy().unwrap();
             ones += seed.iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>();
             assert!(seen.insert(*seed), "a seed came twice");
         }
-        // 25.6 million fair bits: standard deviation 2,530, so eight of them either way.
-        let half = u64::from(SEEDS) * 128;
-        assert!(ones.abs_diff(half) < 20_240, "{ones} ones of {} bits", 2 * half);
+        // Fair bits have a variance of a quarter each: eight standard deviations either way.
+        let bits = count * 256;
+        let off = ones.abs_diff(bits / 2);
+        assert!(off * off < 64 * bits / 4, "{ones} ones of {bits} bits");
     }
 
     #[test]

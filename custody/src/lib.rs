@@ -24,3 +24,10 @@ pub use sign::SignError;
 
 #[cfg(test)]
 mod vectors;
+
+/// How many samples a statistical test takes: `ROADSTEAD_SAMPLES=1000000` is the long run.
+#[cfg(test)]
+fn samples(usual: u64) -> u64 {
+    let wanted = std::env::var("ROADSTEAD_SAMPLES").ok().and_then(|text| text.parse().ok());
+    wanted.unwrap_or(usual)
+}

@@ -288,9 +288,7 @@ fn promise_02_a_second_library_makes_and_verifies_the_same_signatures() {
 
 #[test]
 fn promise_11_no_two_messages_share_a_nonce() {
-    // ROADSTEAD_SIGNATURES=1000000 is the long run.
-    let wanted = std::env::var("ROADSTEAD_SIGNATURES").ok().and_then(|n| n.parse().ok());
-    let count: u64 = wanted.unwrap_or(5_000);
+    let count = crate::samples(3_000);
     let secret = k256::SecretKey::from_slice(&[0x41; 32]).unwrap();
     let (mut ecdsa, mut schnorr) =
         (std::collections::HashSet::new(), std::collections::HashSet::new());
