@@ -11,6 +11,8 @@ use crate::{LoanError, Money};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Accounts {
     suspense: AccountId,
+    /// Money received that matches no loan yet.
+    unmatched: AccountId,
     receivable: [AccountId; 4],
     /// Fees, penalty, interest: principal earns nothing.
     income: [AccountId; 3],
@@ -39,6 +41,7 @@ impl Accounts {
         }
         let whole = |_| LoanError::Terms("accounts");
         Ok(Self {
+            unmatched: open_unmatched(ledger, tx, tenant, currency).await?,
             suspense: open(ledger, tx, tenant, "loans:suspense", currency, Side::Credit).await?,
             receivable: receivable.try_into().map_err(whole)?,
             income: income.try_into().map_err(|_| LoanError::Terms("accounts"))?,
@@ -51,6 +54,10 @@ impl Accounts {
     /// The account through which money reaches and leaves the loan books.
     pub(super) const fn suspense(&self) -> AccountId {
         self.suspense
+    }
+
+    pub(super) const fn unmatched(&self) -> AccountId {
+        self.unmatched
     }
 
     fn id(&self, account: Account) -> Result<AccountId, LoanError> {
@@ -80,6 +87,17 @@ pub(super) fn leg(debit: AccountId, credit: AccountId, amount: Money) -> Option<
     let (debit, credit) = if amount.is_negative() { (credit, debit) } else { (debit, credit) };
     let amount = amount.minor().unsigned_abs();
     (amount > 0).then_some(Leg { debit, credit, amount })
+}
+
+/// It never goes below zero: only what was received can be given to a loan or back.
+async fn open_unmatched(
+    ledger: &Ledger,
+    tx: &mut Tx,
+    tenant: TenantId,
+    currency: &str,
+) -> Result<AccountId, ServiceError> {
+    let account = NewAccount::new(tenant, "loans:unmatched", currency, Side::Credit);
+    Ok(ledger.open_account(tx, &account).await?)
 }
 
 async fn open(

@@ -1,4 +1,4 @@
-use api_ledger::TenantId;
+use api_ledger::{AccountId, TenantId};
 use api_store::Tx;
 use serde::Serialize;
 use uuid::Uuid;
@@ -30,6 +30,15 @@ pub struct Product {
     pub terms: Terms,
     #[serde(skip)]
     pub(crate) accounts: Accounts,
+}
+
+impl Product {
+    /// The ledger account for money received that matches no loan: a bank rail credits it instead of
+    /// guessing, and a payment of the right loan is made from it.
+    #[must_use]
+    pub const fn unmatched_account(&self) -> AccountId {
+        self.accounts.unmatched()
+    }
 }
 
 const NAME_BYTES_MAX: usize = 128;
