@@ -10,6 +10,9 @@ use crate::{Ledger, LedgerError, PostError, Refusal, TRANSFERS_MAX};
 /// How many requests may wait; more are told that the ledger is busy.
 const QUEUE_MAX: usize = 16_384;
 
+/// How many turns the callers get between two commits.
+const TURNS: u32 = 8;
+
 type Answer = Result<Results, LedgerError>;
 
 struct Request {
@@ -91,7 +94,21 @@ async fn run(ledger: Ledger, mut requests: mpsc::Receiver<Request>) {
         let Some(first) = next else { return };
         let batch;
         (batch, left_over) = gather(first, &mut requests);
+        let answered = batch.len();
         commit(&ledger, batch).await;
+        let_callers_come_back(&requests, answered).await;
+    }
+}
+
+/// Gives those who were just answered a turn, in which they may send their next request: otherwise
+/// the next commit would begin with a few of them, and the callers fall into two halves that wait
+/// for one another. It takes no time when nobody comes.
+async fn let_callers_come_back(requests: &mpsc::Receiver<Request>, answered: usize) {
+    for _ in 0..TURNS {
+        if requests.len() >= answered {
+            return;
+        }
+        tokio::task::yield_now().await;
     }
 }
 

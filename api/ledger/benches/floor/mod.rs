@@ -8,6 +8,28 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 const SQLITE_CHUNK: usize = 256;
 
+/// Moves what was committed from SQLite's log into its file.
+pub(crate) struct Checkpoints(Option<sqlx::SqliteConnection>);
+
+impl Checkpoints {
+    pub(crate) async fn new(url: &str) -> anyhow::Result<Self> {
+        use sqlx::ConnectOptions as _;
+        let Some(file) = url.strip_prefix("sqlite:") else { return Ok(Self(None)) };
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+        let options = options.synchronous(sqlx::sqlite::SqliteSynchronous::Full);
+        Ok(Self(Some(options.connect().await?)))
+    }
+
+    /// Returns how long it took.
+    pub(crate) async fn run(&mut self) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        if let Some(connection) = &mut self.0 {
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        Ok(start.elapsed())
+    }
+}
+
 /// The 17 columns of a transfer's row.
 #[derive(sqlx::FromRow)]
 struct Wide {

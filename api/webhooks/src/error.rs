@@ -1,0 +1,51 @@
+use api_ledger::LedgerError;
+use api_store::StoreError;
+
+/// Why a request about webhooks failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The event stream.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The URL is not one that may be called.
+    #[error(transparent)]
+    Url(#[from] SendError),
+    /// No such receiver in this tenant.
+    #[error("there is no such webhook endpoint")]
+    UnknownEndpoint,
+    /// The range is empty or has more than 10,000 events.
+    #[error("a replay is of 1 to 10000 events")]
+    Range,
+}
+
+/// Why one attempt failed. The texts go to the tenant: they name no internal address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It cannot be read as a URL with a host.
+    #[error("the URL is not valid")]
+    InvalidUrl,
+    /// Not `https`.
+    #[error("the URL is not https")]
+    NotHttps,
+    /// It has a user name or password in it.
+    #[error("the URL has credentials in it")]
+    Credentials,
+    /// The address is private, local or reserved.
+    #[error("the address is not on the public internet")]
+    NotPublic,
+    /// No connection, or it broke.
+    #[error("the receiver could not be reached")]
+    Unreachable,
+    /// No answer in time.
+    #[error("the receiver did not answer in time")]
+    Timeout,
+    /// The answer was not 2xx.
+    #[error("the receiver answered {0}")]
+    Status(u16),
+    /// The client could not be set up.
+    #[error("the HTTP client could not be set up")]
+    Client,
+}

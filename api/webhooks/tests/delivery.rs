@@ -1,0 +1,320 @@
+//! Deliveries to a receiver on a real socket, verified by the specification's own library.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+
+use api_ledger::*;
+use api_store::Engine;
+use api_store::test_db::TestDb;
+use api_webhooks::*;
+use jiff::Timestamp;
+use reqwest_ring::dns::{Addrs, Name, Resolve, Resolving};
+use standardwebhooks::Webhook;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use uuid::Uuid;
+
+/// A message as the receiver got it.
+#[derive(Clone, Debug)]
+struct Message {
+    id: String,
+    timestamp: String,
+    signature: String,
+    body: Vec<u8>,
+}
+
+impl Message {
+    fn sequence(&self) -> i64 {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        body["sequence"].as_i64().unwrap()
+    }
+
+    /// True when the specification's library takes it for `secret`.
+    fn verifies(&self, secret: &Secret) -> bool {
+        let mut headers = reqwest_ring::header::HeaderMap::new();
+        headers.insert("webhook-id", self.id.parse().unwrap());
+        headers.insert("webhook-timestamp", self.timestamp.parse().unwrap());
+        headers.insert("webhook-signature", self.signature.parse().unwrap());
+        Webhook::new(&secret.reveal()).unwrap().verify(&self.body, &headers).is_ok()
+    }
+}
+
+struct Receiver {
+    address: SocketAddr,
+    status: Arc<AtomicU16>,
+    messages: Arc<Mutex<Vec<Message>>>,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let status = Arc::new(AtomicU16::new(200));
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let (answer, inbox) = (Arc::clone(&status), Arc::clone(&messages));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let message = receive(stream, answer.load(Ordering::SeqCst)).await;
+                inbox.lock().unwrap().push(message);
+            }
+        });
+        Self { address, status, messages }
+    }
+
+    fn answer(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+
+    fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.messages.lock().unwrap())
+    }
+}
+
+async fn receive(mut stream: TcpStream, status: u16) -> Message {
+    let mut bytes = Vec::new();
+    let (head, length) = loop {
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).await.unwrap();
+        bytes.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            let length: usize = header(head, "content-length").parse().unwrap_or(0);
+            break (head.to_owned(), length);
+        }
+    };
+    let start = head.len() + 4;
+    while bytes.len() < start + length {
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).await.unwrap();
+        bytes.extend_from_slice(&buffer[..read]);
+    }
+    let location = "location: http://127.0.0.1:1/\r\n";
+    let answer = format!("HTTP/1.1 {status} x\r\n{location}content-length: 0\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    Message {
+        id: header(&head, "webhook-id"),
+        timestamp: header(&head, "webhook-timestamp"),
+        signature: header(&head, "webhook-signature"),
+        body: bytes[start..start + length].to_vec(),
+    }
+}
+
+fn header(head: &str, name: &str) -> String {
+    let line = head.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name));
+    line.map(|(_, value)| value.to_owned()).unwrap_or_default()
+}
+
+struct Setup {
+    _test_db: TestDb,
+    ledger: Ledger,
+    webhooks: Webhooks,
+    tenant: TenantId,
+    skew: Arc<AtomicI64>,
+    receiver: Receiver,
+    id: Uuid,
+    secret: Secret,
+}
+
+const LOCAL: Policy = Policy { allow_http: true, allow_private: true };
+
+impl Setup {
+    async fn new(engine: Engine) -> Self {
+        let test_db = TestDb::new(engine).await.unwrap();
+        // The real time, which the specification's library compares with, and what the test adds.
+        let skew = Arc::new(AtomicI64::new(0));
+        let added = Arc::clone(&skew);
+        let clock: Clock = Arc::new(move || {
+            let seconds = Timestamp::now().as_second() + added.load(Ordering::SeqCst);
+            Timestamp::from_second(seconds).unwrap()
+        });
+        let ledger = Ledger::with_clock(test_db.db.clone(), Arc::clone(&clock));
+        let webhooks = Webhooks::new(ledger.clone(), Sender::new(LOCAL).unwrap(), clock);
+        let (tenant, receiver) = (TenantId::new(Uuid::new_v4()), Receiver::start().await);
+        let mut tx = test_db.db.begin().await.unwrap();
+        let url = format!("http://{}/hook", receiver.address);
+        let (id, secret) = webhooks.create(&mut tx, tenant, &url, 0).await.unwrap();
+        tx.commit().await.unwrap();
+        Self { _test_db: test_db, ledger, webhooks, tenant, skew, receiver, id, secret }
+    }
+
+    async fn emit(&self, count: usize) {
+        let mut tx = self.ledger.db().begin().await.unwrap();
+        for number in 0..count {
+            let event = NewEvent {
+                tenant: self.tenant,
+                kind: "test.happened".to_owned(),
+                subject: number.to_string(),
+                data: serde_json::json!({ "number": number }),
+            };
+            self.ledger.emit(&mut tx, &event).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        while self.ledger.place_events(100).await.unwrap() > 0 {}
+    }
+
+    /// Moves the clock and delivers; returns the places that arrived.
+    async fn deliver_after(&self, seconds: i64) -> (Report, Vec<i64>) {
+        self.skew.fetch_add(seconds, Ordering::SeqCst);
+        let report = self.webhooks.deliver_due(10).await.unwrap();
+        (report, self.receiver.take().iter().map(Message::sequence).collect())
+    }
+
+    async fn endpoint(&self) -> Endpoint {
+        let mut tx = self.ledger.db().read().await.unwrap();
+        self.webhooks.list(&mut tx, self.tenant).await.unwrap().remove(0)
+    }
+}
+
+async fn messages_come_in_order_and_verify(engine: Engine) {
+    let setup = Setup::new(engine).await;
+    setup.emit(3).await;
+    let report = setup.webhooks.deliver_due(10).await.unwrap();
+    assert_eq!(report, Report { delivered: 3, ..Report::default() });
+    let messages = setup.receiver.take();
+    let places: Vec<i64> = messages.iter().map(Message::sequence).collect();
+    assert_eq!(places, [1, 2, 3]);
+    let other = Secret::generate().unwrap();
+    for message in &messages {
+        assert!(message.verifies(&setup.secret), "{message:?}");
+        assert!(!message.verifies(&other));
+        let mut forged = message.clone();
+        forged.body.push(b' ');
+        assert!(!forged.verifies(&setup.secret));
+    }
+    assert_eq!(setup.deliver_after(2).await.1, [0; 0], "nothing twice");
+
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    let rotated = setup.webhooks.rotate_secret(&mut tx, setup.tenant, setup.id).await.unwrap();
+    tx.commit().await.unwrap();
+    setup.emit(1).await;
+    setup.skew.fetch_add(2, Ordering::SeqCst);
+    setup.webhooks.deliver_due(10).await.unwrap();
+    let both = setup.receiver.take().remove(0);
+    assert!(both.verifies(&setup.secret) && both.verifies(&rotated));
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    setup.webhooks.drop_old_secret(&mut tx, setup.tenant, setup.id).await.unwrap();
+    tx.commit().await.unwrap();
+    setup.emit(1).await;
+    setup.skew.fetch_add(2, Ordering::SeqCst);
+    setup.webhooks.deliver_due(10).await.unwrap();
+    let one = setup.receiver.take().remove(0);
+    assert!(!one.verifies(&setup.secret) && one.verifies(&rotated));
+}
+
+#[tokio::test]
+async fn messages_come_in_order_and_verify_on_sqlite() {
+    messages_come_in_order_and_verify(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn messages_come_in_order_and_verify_on_postgres() {
+    messages_come_in_order_and_verify(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn failures_are_repeated_in_order_then_given_up_and_can_be_replayed() {
+    let setup = Setup::new(Engine::Sqlite).await;
+    setup.emit(2).await;
+    setup.receiver.answer(500);
+    let failed = Report { failed: 1, ..Report::default() };
+    assert_eq!(setup.deliver_after(0).await, (failed, vec![1]), "the second waits for the first");
+    assert_eq!(setup.deliver_after(2).await.1, [0; 0], "not before its time");
+    assert_eq!(setup.deliver_after(10).await.1, [1]);
+    let endpoint = setup.endpoint().await;
+    assert_eq!((endpoint.attempts, endpoint.last_sequence), (2, 0));
+    assert_eq!(endpoint.last_error.as_deref(), Some("the receiver answered 500"));
+    for _ in 0..7 {
+        assert_eq!(setup.deliver_after(100_000).await, (failed, vec![1]));
+    }
+    let dead = Report { dead: 1, ..Report::default() };
+    assert_eq!(setup.deliver_after(100_000).await, (dead, vec![1]));
+    setup.receiver.answer(204);
+    assert_eq!(setup.deliver_after(1).await.1, [2], "the stream goes on");
+
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    let (webhooks, tenant, id) = (&setup.webhooks, setup.tenant, setup.id);
+    let letters = webhooks.dead_letters(&mut tx, tenant, id, 10).await.unwrap();
+    assert_eq!((letters[0].sequence, letters[0].attempts), (1, 10));
+    assert!(matches!(webhooks.replay(&mut tx, tenant, id, 2, 1).await, Err(WebhookError::Range)));
+    let stranger = TenantId::new(Uuid::new_v4());
+    assert!(matches!(
+        webhooks.replay(&mut tx, stranger, id, 1, 2).await,
+        Err(WebhookError::UnknownEndpoint)
+    ));
+    webhooks.replay(&mut tx, tenant, id, 1, 2).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(setup.deliver_after(2).await.1, [1, 2]);
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    assert_eq!(webhooks.dead_letters(&mut tx, tenant, id, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_is_switched_off() {
+    let setup = Setup::new(Engine::Sqlite).await;
+    setup.emit(1).await;
+    setup.receiver.answer(410);
+    assert_eq!(setup.deliver_after(0).await.1, [1]);
+    assert!(!setup.endpoint().await.enabled);
+    assert_eq!(setup.deliver_after(100_000).await.1, [0; 0]);
+    setup.receiver.answer(200);
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    setup.webhooks.set_enabled(&mut tx, setup.tenant, setup.id, true).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(setup.deliver_after(1).await.1, [1]);
+}
+
+/// Always the same answer, as an attacker's name server could give.
+struct Stub(&'static str);
+
+impl Resolve for Stub {
+    fn resolve(&self, _: Name) -> Resolving {
+        let address = SocketAddr::new(self.0.parse().unwrap(), 0);
+        Box::pin(async move {
+            let addresses: Addrs = Box::new(std::iter::once(address));
+            Ok(addresses)
+        })
+    }
+}
+
+#[tokio::test]
+async fn promise_37_private_addresses_are_refused_when_the_connection_is_made() {
+    let receiver = Receiver::start().await;
+    let url = format!("http://public.example:{}/", receiver.address.port());
+    let policy = Policy { allow_http: true, allow_private: false };
+    for address in ["127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1"] {
+        let sender = Sender::with_resolver(policy, Arc::new(Stub(address))).unwrap();
+        assert_eq!(sender.post(&url, &[], vec![]).await, Err(SendError::NotPublic), "{address}");
+    }
+    assert!(receiver.take().is_empty());
+    let sender = Sender::with_resolver(LOCAL, Arc::new(Stub("127.0.0.1"))).unwrap();
+    sender.post(&url, &[], vec![]).await.unwrap();
+    assert_eq!(receiver.take().len(), 1, "the refusal was the policy's");
+
+    let strict = Sender::new(Policy::default()).unwrap();
+    let cases = [
+        ("http://example.com/", SendError::NotHttps),
+        ("ftp://example.com/", SendError::NotHttps),
+        ("https://user:secret@example.com/", SendError::Credentials),
+        ("https://127.0.0.1/", SendError::NotPublic),
+        ("https://0x7f.1/", SendError::NotPublic),
+        ("https://2130706433/", SendError::NotPublic),
+        ("https://[::1]/", SendError::NotPublic),
+        ("https://[::ffff:10.0.0.1]/", SendError::NotPublic),
+        ("nonsense", SendError::InvalidUrl),
+    ];
+    for (url, error) in cases {
+        assert_eq!(strict.check_url(url).err(), Some(error), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn promise_37_redirects_are_not_followed() {
+    let receiver = Receiver::start().await;
+    receiver.answer(307);
+    let sender = Sender::new(LOCAL).unwrap();
+    let url = format!("http://{}/", receiver.address);
+    assert_eq!(sender.post(&url, &[], vec![]).await, Err(SendError::Status(307)));
+    assert_eq!(receiver.take().len(), 1);
+}
