@@ -21,3 +21,4 @@ pub use receipt::{Disclosure, Receipt, RecordStatus};
 pub use record::{Record, RecordId};
 pub use repo::trees::StoredCheckpoint;
 pub use tiles::TileRequest;
+pub use tree::MemoryTree;

@@ -117,6 +117,33 @@ impl AuditLog {
         found.ok_or_else(|| AuditError::damaged("a record was refused and is not there"))
     }
 
+    /// Writes many records with one statement, in their order, and answers their ids. A record whose
+    /// external id is there already, from before or from earlier in the list, is not written again.
+    ///
+    /// # Errors
+    /// As for [`AuditLog::append_in`]; then nothing of the list is to be kept: roll back.
+    pub async fn append_many_in(
+        &self,
+        tx: &mut Tx,
+        list: &[Record],
+    ) -> Result<Vec<RecordId>, AuditError> {
+        let mut ids = Vec::with_capacity(list.len());
+        let mut rows = Vec::with_capacity(list.len());
+        for record in list {
+            record.check()?;
+            let id = RecordId(Uuid::now_v7());
+            rows.push(self.encode(tx, id, record, None).await?);
+            ids.push(id);
+        }
+        let inserted = records::insert_many(tx, self.id, &rows).await?;
+        if inserted != rows.len() as u64 {
+            for (id, record) in ids.iter_mut().zip(list) {
+                *id = self.find_external(tx, record).await?.unwrap_or(*id);
+            }
+        }
+        Ok(ids)
+    }
+
     async fn encode<'a>(
         &self,
         tx: &mut Tx,
@@ -394,6 +421,12 @@ impl AuditLog {
             return Err(AuditError::OutOfRange { wanted: from, size: to });
         }
         self.hashes(tx, &tree::consistency_ranges(from, to)).await
+    }
+
+    /// How many tiles the inclusion proof of a leaf reads.
+    #[must_use]
+    pub fn tiles_read(index: u64, size: u64) -> usize {
+        tree::tiles_of(&tree::inclusion_ranges(index, size)).len()
     }
 
     async fn check_size(&self, tx: &mut Tx, wanted: u64) -> Result<(), AuditError> {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_verify::merkle::{Hash, empty_root, node_hash};
+use api_verify::merkle::{Hash, empty_root, leaf_hash, node_hash};
 
 use crate::AuditError;
 
@@ -179,10 +179,52 @@ impl Growth {
     }
 }
 
+/// A whole tree in memory, of the same tiles: for tools that have the entries.
+pub struct MemoryTree(Growth);
+
+impl Default for MemoryTree {
+    fn default() -> Self {
+        Self(Growth::new(0, Tiles::new()))
+    }
+}
+
+impl MemoryTree {
+    /// Adds an entry.
+    pub fn push(&mut self, entry: &[u8]) {
+        self.0.push(leaf_hash(entry));
+    }
+
+    /// The number of entries.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    /// The root (RFC 6962 section 2.1).
+    ///
+    /// # Errors
+    /// None in practice: every tile is there.
+    pub fn root(&self) -> Result<Hash, AuditError> {
+        range_hash((0, self.size()), &self.0.tiles)
+    }
+
+    /// The inclusion proof of the entry at `index`.
+    ///
+    /// # Errors
+    /// [`AuditError::OutOfRange`].
+    pub fn inclusion_proof(&self, index: u64) -> Result<Vec<Hash>, AuditError> {
+        let size = self.size();
+        if index >= size {
+            return Err(AuditError::OutOfRange { wanted: index, size });
+        }
+        hashes(&inclusion_ranges(index, size), &self.0.tiles)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use api_verify::merkle::{leaf_hash, verify_consistency, verify_inclusion};
+    use api_verify::merkle::{verify_consistency, verify_inclusion};
     use proptest::prelude::*;
 
     use super::*;

@@ -222,6 +222,73 @@ async fn external_ids_record_once_on_both_engines() {
     external_ids_record_once(Engine::Postgres).await;
 }
 
+async fn many_records_are_as_if_one_by_one(engine: Engine) {
+    let (test_db, log) = open(engine).await;
+    let (db, key) = (&test_db.db, NoteKey::log(1));
+    let named = |number: u32| repayment(number % 3, number).external_id("bank", number.to_string());
+    let list: Vec<Record> = (0..500).map(named).collect();
+    let mut tx = db.begin().await.unwrap();
+    let first = log.append_in(&mut tx, &named(3)).await.unwrap();
+    let ids = log.append_many_in(&mut tx, &list).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!((ids.len(), ids[3]), (500, first));
+    let mut tx = db.begin().await.unwrap();
+    assert_eq!(log.append_many_in(&mut tx, &list).await.unwrap(), ids, "nothing is written twice");
+    let twice = [named(900), named(900)];
+    let twice = log.append_many_in(&mut tx, &twice).await.unwrap();
+    assert_eq!(twice[0], twice[1]);
+    let other = [named(1).field("amount", "1")];
+    let other = log.append_many_in(&mut tx, &other).await;
+    assert!(matches!(other, Err(AuditError::ExternalIdUsed { .. })), "{other:?}");
+    tx.rollback().await.unwrap();
+
+    let head = checkpoint(db, &log, &key).await;
+    assert_eq!(head.size, 501);
+    let report = examine(&receipt(db, &log, ids[499], &Disclosure::All).await, &key).unwrap();
+    assert_eq!((report.log.index, report.record.fields["amount"].as_str()), (499, "10499"));
+    log.check(&mut db.read().await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_records_are_as_if_one_by_one_on_both_engines() {
+    many_records_are_as_if_one_by_one(Engine::Sqlite).await;
+    many_records_are_as_if_one_by_one(Engine::Postgres).await;
+}
+
+async fn witnesses_add_their_lines(engine: Engine) {
+    let (test_db, log) = open(engine).await;
+    let (db, key) = (&test_db.db, NoteKey::log(1));
+    let witness = NoteKey::witness("witness.example/w1", 3);
+    let id = append(db, &log, &repayment(1, 1)).await.unwrap();
+    let head = checkpoint(db, &log, &key).await;
+    let line = witness.cosign(&head.text(), 1_772_366_460);
+    for _ in 0..2 {
+        let mut tx = db.begin().await.unwrap();
+        log.add_cosignatures_in(&mut tx, head.size, &line).await.unwrap();
+        for wrong in ["hello\n", "— w1\n", "— w1 %%%\n", &line[..line.len() - 1]] {
+            let refused = log.add_cosignatures_in(&mut tx, head.size, wrong).await;
+            assert!(matches!(refused, Err(AuditError::Checkpoint(_))), "{wrong:?}: {refused:?}");
+        }
+        tx.commit().await.unwrap();
+    }
+    let mut tx = db.read().await.unwrap();
+    let note = log.latest_checkpoint(&mut tx).await.unwrap().unwrap().note;
+    assert_eq!(note.matches("— witness").count(), 1);
+    drop(tx);
+    let keys = [key.vkey(), witness.vkey()].map(|key| key.parse().unwrap());
+    let text = receipt(db, &log, id, &Disclosure::All).await;
+    let receipt = api_verify::parse(&text).unwrap();
+    let policy = Policy::from_keys(keys.to_vec());
+    let report = api_verify::examine(&receipt, &policy, &TrustedBlocks::default()).unwrap();
+    assert_eq!(report.witnessed_by[0].time, 1_772_366_460);
+}
+
+#[tokio::test]
+async fn promise_39_witnesses_add_their_lines_on_both_engines() {
+    witnesses_add_their_lines(Engine::Sqlite).await;
+    witnesses_add_their_lines(Engine::Postgres).await;
+}
+
 #[tokio::test]
 async fn a_record_is_not_there_when_its_transaction_is_rolled_back() {
     let (test_db, log) = open(Engine::Sqlite).await;

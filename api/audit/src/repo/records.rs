@@ -1,6 +1,6 @@
 //! Records and subjects.
 
-use api_store::{Tx, args};
+use api_store::{Engine, Tx, args};
 
 use super::{from_db, to_db};
 use crate::{AuditError, Record, RecordId};
@@ -65,6 +65,77 @@ pub(crate) async fn insert(tx: &mut Tx, log: i64, row: NewRow<'_>) -> Result<boo
         record.at_ms,
     ];
     Ok(tx.execute(insert, arguments).await? == 1)
+}
+
+/// One row of [`insert_many`]; bytes are in hex.
+#[derive(serde::Serialize)]
+struct JsonRow<'a> {
+    id: String,
+    tenant: Option<&'a str>,
+    external: Option<&'a str>,
+    kind: &'a str,
+    stream: Option<&'a str>,
+    subject: Option<&'a str>,
+    leaf: String,
+    open: String,
+    personal: Option<String>,
+    at: i64,
+}
+
+/// Inserts records that wait for their index, in one statement; those whose external id is used are
+/// left out. Answers how many were inserted.
+pub(crate) async fn insert_many(
+    tx: &mut Tx,
+    log: i64,
+    rows: &[NewRow<'_>],
+) -> Result<u64, AuditError> {
+    let rows: Vec<JsonRow<'_>> = rows.iter().map(json_row).collect();
+    let json =
+        serde_json::to_string(&rows).map_err(|error| AuditError::Record(error.to_string()))?;
+    Ok(tx.execute(insert_many_sql(tx.engine()), args![log, json]).await?)
+}
+
+fn json_row<'a>(row: &NewRow<'a>) -> JsonRow<'a> {
+    let record = row.record;
+    JsonRow {
+        id: row.id.to_string(),
+        tenant: record.external.as_ref().map(|(tenant, _)| tenant.as_str()),
+        external: record.external.as_ref().map(|(_, external)| external.as_str()),
+        kind: &record.kind,
+        stream: record.stream.as_deref(),
+        subject: record.subject.as_deref(),
+        leaf: hex::encode(&row.leaf),
+        open: hex::encode(&row.open_fields),
+        personal: row.personal_fields.as_ref().map(hex::encode),
+        at: record.at_ms,
+    }
+}
+
+const fn insert_many_sql(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => {
+            "INSERT INTO audit_records (id, log_id, tenant_id, external_id, kind, stream, \
+             subject_id, leaf, open_fields, personal_fields, created_at) \
+             SELECT value ->> 'id', $1, value ->> 'tenant', value ->> 'external', \
+             value ->> 'kind', value ->> 'stream', value ->> 'subject', \
+             unhex(value ->> 'leaf'), unhex(value ->> 'open'), unhex(value ->> 'personal'), \
+             value ->> 'at' FROM json_each($2) WHERE true ORDER BY key \
+             ON CONFLICT (log_id, tenant_id, external_id) WHERE external_id IS NOT NULL \
+             DO NOTHING"
+        }
+        Engine::Postgres => {
+            "INSERT INTO audit_records (id, log_id, tenant_id, external_id, kind, stream, \
+             subject_id, leaf, open_fields, personal_fields, created_at) \
+             SELECT value ->> 'id', $1, value ->> 'tenant', value ->> 'external', \
+             value ->> 'kind', value ->> 'stream', value ->> 'subject', \
+             decode(value ->> 'leaf', 'hex'), decode(value ->> 'open', 'hex'), \
+             decode(value ->> 'personal', 'hex'), (value ->> 'at')::BIGINT \
+             FROM jsonb_array_elements($2::JSONB) WITH ORDINALITY AS rows (value, place) \
+             ORDER BY place \
+             ON CONFLICT (log_id, tenant_id, external_id) WHERE external_id IS NOT NULL \
+             DO NOTHING"
+        }
+    }
 }
 
 const SELECT_BY_ID: &str = "SELECT id, kind, stream, subject_id, leaf, open_fields, personal_fields, leaf_index, \
