@@ -124,7 +124,7 @@ fn operator_key_hash(file: &Path) -> Result<[u8; 32], Error> {
 
 /// ISO 4217: most currencies have two decimals; these have not.
 #[must_use]
-pub fn fiat_decimals(currency: &str) -> u8 {
+pub(crate) fn fiat_decimals(currency: &str) -> u8 {
     match currency {
         "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
         | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
@@ -136,6 +136,6 @@ pub fn fiat_decimals(currency: &str) -> u8 {
 
 /// Milliseconds since 1970.
 #[must_use]
-pub fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

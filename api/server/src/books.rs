@@ -23,18 +23,18 @@ use crate::app::App;
 use crate::error::Error;
 
 /// The operator's own books.
-pub const HOUSE: Uuid = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001);
+pub(crate) const HOUSE: Uuid = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001);
 
 /// The account of what a customer can spend.
 #[must_use]
-pub fn customer_code(customer: Uuid) -> String {
+pub(crate) fn customer_code(customer: Uuid) -> String {
     format!("customer:{customer}")
 }
 
 /// A ledger transfer's id from the business document and the step: the same step again is the same
 /// transfer.
 #[must_use]
-pub fn transfer_id(document: Uuid, step: &str) -> TransferId {
+pub(crate) fn transfer_id(document: Uuid, step: &str) -> TransferId {
     let digest = Sha256::new().chain_update(document.as_bytes()).chain_update(step).finalize();
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
@@ -66,7 +66,8 @@ impl App {
         customer: Uuid,
         asset: &str,
     ) -> Result<AccountId, Error> {
-        self.ledger_account(tx, tenant, &customer_code(customer), asset, Side::Credit, Floor::Zero).await
+        self.ledger_account(tx, tenant, &customer_code(customer), asset, Side::Credit, Floor::Zero)
+            .await
     }
 
     async fn custody_account(
@@ -106,7 +107,9 @@ impl App {
         let custody = self.custody_account(tx, tenant, asset).await?;
         let owner = match customer {
             Some(customer) => self.customer_account(tx, tenant, customer, asset).await?,
-            None => self.ledger_account(tx, tenant, "funding", asset, Side::Credit, Floor::Zero).await?,
+            None => {
+                self.ledger_account(tx, tenant, "funding", asset, Side::Credit, Floor::Zero).await?
+            }
         };
         self.move_money(
             tx,
@@ -185,7 +188,8 @@ impl App {
             return Ok(());
         }
         let code = if purpose == Purpose::Anchor { "fees:anchoring" } else { "fees:network" };
-        let expense = self.ledger_account(tx, HOUSE, code, native, Side::Debit, Floor::Zero).await?;
+        let expense =
+            self.ledger_account(tx, HOUSE, code, native, Side::Debit, Floor::Zero).await?;
         let custody = self.custody_account(tx, HOUSE, native).await?;
         self.move_money(
             tx,
@@ -216,7 +220,10 @@ impl App {
         let bank = self.bank_account(tx, tenant, currency).await?;
         let owner = match customer {
             Some(customer) => self.customer_account(tx, tenant, customer, currency).await?,
-            None => self.ledger_account(tx, tenant, "suspense", currency, Side::Credit, Floor::Zero).await?,
+            None => {
+                self.ledger_account(tx, tenant, "suspense", currency, Side::Credit, Floor::Zero)
+                    .await?
+            }
         };
         self.move_money(tx, tenant, transfer_id(line, "topup"), bank, owner, amount, "topup", line)
             .await

@@ -190,7 +190,7 @@ impl Chain {
 
 /// True for the coin that pays the fees.
 #[must_use]
-pub fn is_native(asset: &AssetConfig) -> bool {
+pub(crate) fn is_native(asset: &AssetConfig) -> bool {
     matches!(asset.id.kind(), AssetKind::Native)
 }
 

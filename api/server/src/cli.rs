@@ -150,15 +150,10 @@ async fn serve(config: Config) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let mut running = jobs::start(&app, &stopped);
     tracing::info!(address = %listener.local_addr().map_err(Error::internal)?, "serving");
-    let router = http::router(app, metrics);
-    let served = axum_serve(listener, router).await;
+    let served = http::serve(listener, app, metrics, shutdown()).await;
     let _ = stop.send(true);
     while running.join_next().await.is_some() {}
-    served
-}
-
-async fn axum_serve(listener: TcpListener, router: http::Router) -> Result<(), Error> {
-    http::serve(listener, router, shutdown()).await.map_err(Error::internal)
+    served.map_err(Error::internal)
 }
 
 /// Ends at SIGTERM or Ctrl-C.

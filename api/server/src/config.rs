@@ -399,7 +399,7 @@ fn read(file: &Path) -> Result<String, ConfigError> {
 ///
 /// # Errors
 /// [`ConfigError`] when it cannot be read or is empty.
-pub fn read_secret(file: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read_secret(file: &Path) -> Result<String, ConfigError> {
     let text = read(file)?;
     let line = text.lines().next().unwrap_or_default().trim();
     if line.is_empty() {

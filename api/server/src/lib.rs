@@ -14,4 +14,4 @@ mod repo;
 pub use app::App;
 pub use config::{Config, ConfigError};
 pub use error::{Code, Error, Failure};
-pub use http::{openapi, router};
+pub use http::openapi;

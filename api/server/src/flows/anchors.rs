@@ -148,6 +148,20 @@ pub(crate) async fn included(
     Ok(())
 }
 
+/// The anchor is in no block now: when it was in one, a reorganisation took it, and its evidence with
+/// it. The same transaction is sent again.
+pub(crate) async fn not_included(app: &App, stored: &StoredIntent) -> Result<(), Error> {
+    let (size, chain) = (size_of(stored)?, stored.intent.chain.as_str());
+    let mut tx = app.db.begin().await?;
+    let included = app.audit.anchors(&mut tx, AnchorState::Included).await?;
+    if included.iter().any(|anchor| anchor.size == size && anchor.chain == chain) {
+        let update = AnchorUpdate::ReorganisedOut;
+        app.audit.update_anchor_in(&mut tx, size, chain, update, now_ms()).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
 async fn evidence(chain: &Chain, tx_id: &TxId) -> Result<String, Error> {
     let evidence: AnchorEvidence =
         chain.node().await?.evidence(tx_id, chain.config.evidence_headers).await?;

@@ -5,8 +5,8 @@
 use api_audit::Record;
 use api_store::Tx;
 use chain_core::{
-    Block, BlockRef, ChainEvent, ChainFamily, Node as _, ScannedAmount, ScannedDeposit, Tip,
-    WatchSet,
+    Block, BlockRef, ChainEvent, ChainFamily, Node as _, OutPoint, ScannedAmount, ScannedDeposit,
+    Tip, WatchSet,
 };
 use uuid::Uuid;
 
@@ -169,7 +169,7 @@ async fn read_blocks(app: &App, chain: &Chain, last: &BlockRef, tip: &Tip) -> Re
         // The chain moved under the scan; the next step finds the fork.
         return Ok(true);
     }
-    store_blocks(app, chain, &scanned, &issued).await?;
+    store_blocks(app, chain, last, &scanned, &issued).await?;
     Ok(to < limit)
 }
 
@@ -181,25 +181,29 @@ fn is_linked(last: &BlockRef, scanned: &[Block]) -> bool {
 async fn store_blocks(
     app: &App,
     chain: &Chain,
+    last: &BlockRef,
     scanned: &[Block],
     issued: &[Issued],
 ) -> Result<(), Error> {
     let Some(newest) = scanned.last() else { return Ok(()) };
     let mut tx = app.db.begin().await?;
-    // Another server may have read the same blocks meanwhile.
-    let before = blocks::newest(&mut tx, &chain.config.name).await?;
-    if before.is_some_and(|before| before.height >= newest.block.height) {
+    // Another server may have moved on from `last` meanwhile; the blocks' primary key decides a race.
+    if blocks::newest(&mut tx, &chain.config.name).await?.as_ref() != Some(last) {
         return Ok(());
     }
+    let mut unspent = coins::unspent(&mut tx, &chain.config.name).await?;
     for block in scanned {
         for event in &block.events {
             match event {
                 ChainEvent::Deposit(deposit) => {
-                    see(app, &mut tx, chain, block, deposit, issued).await?
+                    unspent.extend(outpoint(deposit));
+                    see(app, &mut tx, chain, block, deposit, issued).await?;
                 }
-                ChainEvent::Spent { coin, by } => {
+                // Of the thousands of coins that a block spends, ours are a few.
+                ChainEvent::Spent { coin, by } if unspent.remove(coin) => {
                     coins::spend(&mut tx, &chain.config.name, coin, by, block.block.height).await?;
                 }
+                ChainEvent::Spent { .. } => {}
             }
         }
         if chain.family() != ChainFamily::Solana {
@@ -258,19 +262,25 @@ async fn see(
     Ok(deposits::see(tx, &deposit).await?)
 }
 
+/// Where a Bitcoin deposit is.
+fn outpoint(scanned: &ScannedDeposit) -> Option<OutPoint> {
+    let vout = scanned.position.strip_prefix("vout:")?.parse().ok()?;
+    Some(OutPoint { txid: scanned.tx.clone(), vout })
+}
+
 async fn add_coin(
     tx: &mut Tx,
     chain: &Chain,
     block: &Block,
     scanned: &ScannedDeposit,
 ) -> Result<(), Error> {
-    let vout = scanned.position.strip_prefix("vout:").and_then(|vout| vout.parse().ok());
-    let (Some(vout), ScannedAmount::Exact(amount)) = (vout, &scanned.amount) else {
+    let (Some(outpoint), ScannedAmount::Exact(amount)) = (outpoint(scanned), &scanned.amount)
+    else {
         return Err(Error::internal(format!("a coin at {:?}", scanned.position)));
     };
-    let outpoint = chain_core::OutPoint { txid: scanned.tx.clone(), vout };
     let coin = StoredCoin { outpoint, amount: *amount, address: scanned.to.as_str().to_owned() };
-    Ok(coins::insert(tx, &chain.config.name, &coin, block.block.height, scanned.coinbase).await?)
+    let (name, height) = (&chain.config.name, block.block.height);
+    Ok(coins::insert(tx, name, &coin, height, scanned.coinbase).await?)
 }
 
 /// Credits the deposits that have become final, each in a transaction of its own.

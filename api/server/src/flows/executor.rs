@@ -1,10 +1,10 @@
 //! One loop carries out every intent: withdrawals, sweeps, fuel, anchors, preparation. All go
 //! through the same states and the same signer.
 
-use chain_core::{BroadcastOutcome, Node as _, SignedTx, TxId, TxStatus};
+use chain_core::{BroadcastOutcome, Node as _, Purpose, SignedTx, TxId, TxStatus};
 
 use super::prepare::{self, Progress};
-use super::settle;
+use super::{anchors, settle};
 use crate::app::{App, now_ms};
 use crate::chains::Chain;
 use crate::error::Error;
@@ -113,15 +113,19 @@ async fn follow(app: &App, chain: &Chain, stored: &StoredIntent) -> Result<(), E
     let mut tx = app.db.read().await?;
     let attempts = intents::attempts(&mut tx, stored.intent.id).await?;
     drop(tx);
-    let mut is_pending = false;
+    let (mut is_pending, mut is_included) = (false, false);
     for attempt in &attempts {
         match node.status(attempt).await? {
             TxStatus::Included { .. } if settle::included(app, chain, stored, attempt).await? => {
                 return Ok(());
             }
-            TxStatus::Included { .. } | TxStatus::Pending => is_pending = true,
+            TxStatus::Included { .. } => (is_pending, is_included) = (true, true),
+            TxStatus::Pending => is_pending = true,
             TxStatus::NotFound => {}
         }
+    }
+    if !is_included && stored.intent.purpose == Purpose::Anchor {
+        anchors::not_included(app, stored).await?;
     }
     if is_pending {
         return settle_unknown(app, stored).await;

@@ -21,7 +21,7 @@ const SETUP_POLL: Duration = Duration::from_secs(1);
 
 /// Starts all jobs; they end when `stop` turns true.
 #[must_use]
-pub fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+pub(crate) fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     for chain in app.config.chains.iter().map(|chain| chain.name.clone()) {
         spawn_chain_jobs(&mut jobs, app, &chain, stop);

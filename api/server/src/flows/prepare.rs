@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api_store::Tx;
 use chain_core::{
     Action, Address, BuildError, ChainFamily, Coin, Context, ContextRequest, EvmContext, FeeTier,
-    Intent, KeyPath, KeyedAddress, Node as _, NodeError, OutPoint, Slot, UnsignedTx,
+    Intent, KeyPath, KeyedAddress, Node as _, NodeError, OutPoint, Purpose, Slot, UnsignedTx,
 };
 use signer_protocol::{SignRequest, Signer as _, SignerError};
 
@@ -85,14 +85,8 @@ pub(crate) async fn store_built(
     context: &Context,
     request: &ContextRequest,
 ) -> Result<bool, Error> {
-    let name = &chain.config.name;
-    for slot in chain_families::describe(unsigned)?.slots {
-        if let Slot::BitcoinOutpoint { txid, vout } = slot {
-            let reserved = coins::reserve(tx, name, &OutPoint { txid, vout }, intent.id.0).await?;
-            if !reserved {
-                return Ok(false);
-            }
-        }
+    if !reserve_coins(tx, chain, intent, unsigned).await? {
+        return Ok(false);
     }
     let evm_nonce = match context {
         Context::Evm(EvmContext { nonce, .. }) => Some(*nonce),
@@ -100,6 +94,24 @@ pub(crate) async fn store_built(
     };
     let nonce_account = request.nonce_account.as_ref().map(Address::as_str);
     Ok(intents::built(tx, intent.id, unsigned, evm_nonce, nonce_account, now_ms()).await?)
+}
+
+/// Reserves the coins that the bytes spend; false when another intent has one of them.
+pub(crate) async fn reserve_coins(
+    tx: &mut Tx,
+    chain: &Chain,
+    intent: &Intent,
+    unsigned: &UnsignedTx,
+) -> Result<bool, Error> {
+    for slot in chain_families::describe(unsigned)?.slots {
+        if let Slot::BitcoinOutpoint { txid, vout } = slot {
+            let coin = OutPoint { txid, vout };
+            if !coins::reserve(tx, &chain.config.name, &coin, intent.id.0).await? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// What to ask the node for; the inner error says what the intent waits for.
@@ -192,10 +204,11 @@ pub(crate) async fn sign(app: &App, stored: &StoredIntent) -> Result<Progress, E
     let request = SignRequest { intent: stored.intent.clone(), unsigned: unsigned.clone() };
     let answer = match app.signer.sign(&request).await {
         Ok(answer) => answer,
-        Err(SignerError::Refused(refusal))
-            if refusal.code.is_temporary() || was_unanswered(stored) =>
-        {
-            return Ok(Progress::Waits(format!("the signer refused: {refusal}")));
+        Err(SignerError::Refused(refusal)) if was_unanswered(stored) => {
+            return Ok(Progress::Waits(format!("{UNANSWERED}, and now refuses: {refusal}")));
+        }
+        Err(SignerError::Refused(refusal)) if refusal.code.is_temporary() => {
+            return step_back(app, stored, &format!("the signer refused: {refusal}")).await;
         }
         Err(SignerError::Refused(refusal)) => {
             return Ok(Progress::Impossible(format!("the signer refused: {refusal}")));
@@ -217,6 +230,21 @@ pub(crate) async fn sign(app: &App, stored: &StoredIntent) -> Result<Progress, E
     }
     app.remember_journal().await?;
     Ok(Progress::Moved)
+}
+
+/// Nothing was signed, and it may be allowed later: give the place on the chain back meanwhile, so
+/// that what comes after is not stuck behind a nonce that nobody uses. A sweep is simply given up:
+/// its amount follows from the fee of the moment.
+async fn step_back(app: &App, stored: &StoredIntent, reason: &str) -> Result<Progress, Error> {
+    if stored.intent.purpose == Purpose::Sweep {
+        return Ok(Progress::Impossible(reason.to_owned()));
+    }
+    let mut tx = app.db.begin().await?;
+    if intents::unbuilt(&mut tx, stored.intent.id, reason, now_ms()).await? {
+        coins::release(&mut tx, stored.intent.id.0).await?;
+        tx.commit().await?;
+    }
+    Ok(Progress::Waits(reason.to_owned()))
 }
 
 const UNANSWERED: &str = "the signer did not answer";

@@ -17,7 +17,7 @@ use crate::repo::{addresses, deposits, intents, tenants};
 
 /// What was found for one asset, all in minor units.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The asset's code.
     pub asset: String,
     /// What the chain says that our addresses hold.
@@ -41,7 +41,7 @@ pub struct Finding {
 ///
 /// # Errors
 /// [`Error`] when a node does not answer: no finding is better than a wrong one.
-pub async fn run(app: &App) -> Result<Vec<Finding>, Error> {
+pub(crate) async fn run(app: &App) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     for chain in app.chains.iter() {
         let in_flight = in_flight(app, chain).await?;

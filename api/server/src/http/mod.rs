@@ -18,7 +18,7 @@ mod withdrawals;
 
 use std::time::{Duration, Instant};
 
-pub use axum::Router;
+use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
@@ -96,6 +96,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(operator::treasury))
         .routes(routes!(operator::sweep))
         .routes(routes!(operator::intents))
+        .routes(routes!(operator::replace))
         .routes(routes!(operator::reconcile))
         .routes(routes!(operator::ledger_check))
         .routes(routes!(operator::freeze))
@@ -111,7 +112,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The router with its layers.
-pub fn router(app: App, metrics: PrometheusHandle) -> Router {
+fn router(app: App, metrics: PrometheusHandle) -> Router {
     let (router, document) = api().split_for_parts();
     let body_max = app.config.server.body_bytes_max;
     let timeout = Duration::from_secs(app.config.server.request_timeout_secs);
@@ -131,16 +132,17 @@ pub fn router(app: App, metrics: PrometheusHandle) -> Router {
         .layer(middleware::from_fn(observe))
 }
 
-/// Serves the router until `shutdown` ends, then finishes what is under way.
+/// Serves the API until `shutdown` ends, then finishes what is under way.
 ///
 /// # Errors
 /// Those of the listener.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: tokio::net::TcpListener,
-    router: Router,
+    app: App,
+    metrics: PrometheusHandle,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+    axum::serve(listener, router(app, metrics)).with_graceful_shutdown(shutdown).await
 }
 
 /// Counts and logs each request once: method, route, status and time; never headers or bodies.

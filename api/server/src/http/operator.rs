@@ -1,9 +1,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use chain_core::IntentId;
 use serde::{Deserialize, Serialize};
 use signer_protocol::{FreezeRequest, Signer as _};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::auth::Operator;
 use super::extract::{Body, Params};
@@ -13,7 +15,7 @@ use super::views::{check_text, time};
 use crate::app::App;
 use crate::error::Error;
 use crate::flows::reconcile::Finding;
-use crate::flows::{reconcile as reconciliation, sweeps, treasury as own};
+use crate::flows::{reconcile as reconciliation, replace as replacement, sweeps, treasury as own};
 use crate::repo::{facts, intents};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -108,6 +110,26 @@ pub(crate) async fn intents(
         updated_at: time(stored.updated_at),
     });
     Ok(Json(views.collect()))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Replaced {
+    /// The new transaction; the old one stays valid until one of them confirms.
+    tx: String,
+}
+
+/// Replaces a stuck transaction by one that pays more, within the fee cap (operator): the same
+/// payment in the same place on the chain, so at most one of them can confirm.
+#[utoipa::path(post, path = "/v1/treasury/intents/{id}/replace", tag = "operator", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = Replaced), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn replace(
+    State(app): State<App>,
+    _: Operator,
+    Params(id): Params<Uuid>,
+) -> Result<Json<Replaced>, Problem> {
+    let tx = replacement::replace(&app, IntentId(id)).await?;
+    Ok(Json(Replaced { tx: tx.0 }))
 }
 
 /// Compares the books with the chains (operator); `roadstead reconcile` does the same.

@@ -90,5 +90,5 @@ pub(crate) fn dress(response: &mut Response) {
         _ => Code::BadRequest,
     };
     *response = document(code, code.title().to_owned(), format!("urn:uuid:{}", Uuid::now_v7()))
-        .map(|body| Body::new(body));
+        .map(Body::new);
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use api_store::{StoreError, Tx, args};
 use chain_core::{Amount, OutPoint, TxId};
 use uuid::Uuid;
@@ -55,6 +57,13 @@ pub(crate) async fn insert(
     tx.execute(sql, values).await.map(|_| ())
 }
 
+/// Every coin of ours that no block has spent yet.
+pub(crate) async fn unspent(tx: &mut Tx, chain: &str) -> Result<BTreeSet<OutPoint>, StoreError> {
+    let sql = "SELECT txid, vout, amount, address FROM coins WHERE chain = $1 AND spent_by IS NULL";
+    let rows: Vec<Row> = tx.fetch_all(sql, args![chain]).await?;
+    rows.into_iter().map(|row| Ok(row.check()?.outpoint)).collect()
+}
+
 /// Marks a coin of ours as spent in a block; does nothing for others' coins.
 pub(crate) async fn spend(
     tx: &mut Tx,
@@ -91,6 +100,14 @@ pub(crate) async fn spendable(
                ORDER BY height, txid, vout";
     let rows: Vec<Row> =
         tx.fetch_all(sql, args![chain, stored(height_max)?, stored(coinbase_max)?]).await?;
+    rows.into_iter().map(Row::check).collect()
+}
+
+/// The coins that an intent has reserved.
+pub(crate) async fn of_intent(tx: &mut Tx, intent: Uuid) -> Result<Vec<StoredCoin>, StoreError> {
+    let sql =
+        "SELECT txid, vout, amount, address FROM coins WHERE reserved_by = $1 ORDER BY txid, vout";
+    let rows: Vec<Row> = tx.fetch_all(sql, args![intent]).await?;
     rows.into_iter().map(Row::check).collect()
 }
 

@@ -178,6 +178,19 @@ pub(crate) async fn built(
     Ok(tx.execute(sql, values).await? == 1)
 }
 
+/// Takes an unsigned transaction back: `built` to `reserved`, its place on the chain given up.
+pub(crate) async fn unbuilt(
+    tx: &mut Tx,
+    id: IntentId,
+    problem: &str,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE intents SET state = 'reserved', unsigned = NULL, evm_nonce = NULL, \
+                                  nonce_account = NULL, problem = $1, updated_at = $2 \
+               WHERE id = $3 AND state = 'built'";
+    Ok(tx.execute(sql, args![problem, now, id.0]).await? == 1)
+}
+
 /// Stores the signed bytes before anything is sent: `built` to `signed`, and the attempt for ever.
 pub(crate) async fn signed(
     tx: &mut Tx,

@@ -91,7 +91,11 @@ pub(crate) async fn anchors(
             |anchor: &&Value| anchor["chain"] == chain.as_str() && anchor["state"] == "final";
         let found = anchors.as_array().context("no anchors")?.iter().rfind(of_chain);
         let found = found.with_context(|| format!("no final anchor on {name}"))?;
-        report.detail(&format!("{name}: {} for {} leaves", found["tx"], found["size"]));
+        report.detail(&format!(
+            "{name}: {} for {} leaves",
+            found["tx"].as_str().unwrap_or_default(),
+            found["size"]
+        ));
         report.fact(
             &format!("anchors.{name}"),
             json!({ "tx": found["tx"], "size": found["size"], "fee": found["fee"] }),
@@ -139,8 +143,9 @@ pub(crate) fn verify(
     let (accepted, answer) = world.stack.verify(receipt, &log_key)?;
     ensure!(accepted, "the receipt was refused: {answer}");
     let verdict: Value = serde_json::from_str(&answer).context("the verifier's answer")?;
-    for anchor in verdict["anchors"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        report.detail(&anchor.to_string());
+    for anchor in verdict["report"]["anchors"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let word = |field: &str| anchor[field].as_str().unwrap_or_default().to_owned();
+        report.detail(&format!("{}: {}", word("chain"), word("status").replace('_', " ")));
     }
     report.fact("receipt_verified", json!(true));
     let tampered = receipt.with_file_name("tampered.json");
