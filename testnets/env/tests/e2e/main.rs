@@ -1,0 +1,19 @@
+//! The whole system as a stranger meets it: real nodes, the signer and the server as processes of
+//! their own, and nothing but the public HTTP API, the command line and the chains themselves.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bank;
+mod documents;
+mod flows;
+mod freeze;
+mod hostile;
+mod http;
+mod idempotency;
+mod kills;
+mod races;
+mod receipts;
+mod refusals;
+mod reorgs;
+mod secrets;
+mod tenants;
+mod world;
