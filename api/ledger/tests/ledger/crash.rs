@@ -164,6 +164,7 @@ async fn killed_at_each(syscall: &str, numbers: &[u32]) {
         assert!(start.elapsed() < CHILD_LIFE_MAX, "the child was not killed at {syscall} {number}");
         crash.verify().await;
     }
+    assert!(!crash.acknowledged.is_empty(), "the child never posted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ on_both_engines! {
     promise_28_one_id_with_two_bodies_has_one_effect
     a_pending_transfer_ends_once_under_a_race
     transfers_in_both_directions_do_not_deadlock
+    every_read_sees_the_same_total
 }
 
 /// Runs `work(0..CLIENTS)` at once; returns the results.
@@ -180,4 +181,53 @@ async fn transfers_in_both_directions_do_not_deadlock(engine: Engine) {
     assert_eq!(results.len(), 64);
     assert_eq!(f.balance(ann).await.available().or_zero(), 1000);
     f.assert_clean().await;
+}
+
+/// Jepsen's `bank`: money moves among the customers, and no reader ever sees it made or lost.
+async fn every_read_sees_the_same_total(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let bank = f.bank().await;
+    let mut customers = Vec::new();
+    for n in 0..5 {
+        let customer = f.customer(&format!("c{n}")).await;
+        f.post(&f.transfer(n, bank, customer, 1000)).await.unwrap();
+        customers.push(customer);
+    }
+    let front = GroupCommit::start(f.ledger.clone());
+    let (tenant, customers) = (f.tenant, Arc::new(customers));
+    let reads = race(|client| {
+        let (front, ledger) = (front.clone(), f.ledger.clone());
+        let customers = Arc::clone(&customers);
+        async move {
+            if client % 8 == 0 {
+                return read_totals(&ledger, tenant).await;
+            }
+            for n in 0..10_usize {
+                let at = usize::try_from(client).unwrap() + n;
+                let (debit, credit) = (customers[at % 5], customers[(at + 1 + n % 4) % 5]);
+                let legs = vec![Leg { debit, credit, amount: 1 + client }];
+                let id = TransferId::from_u128(1000 + client * 10 + u128::try_from(n).unwrap());
+                let _ = outcome(front.post(Transfer::new(tenant, id, legs)).await);
+            }
+            Vec::new()
+        }
+    })
+    .await;
+    let reads: Vec<String> = reads.into_iter().flatten().collect();
+    assert_eq!(reads.len(), 8 * 20);
+    assert!(reads.iter().all(|total| total == "5000"), "{reads:?}");
+    f.assert_clean().await;
+}
+
+/// What all customers own, twenty times.
+async fn read_totals(ledger: &Ledger, tenant: TenantId) -> Vec<String> {
+    let mut reads = Vec::new();
+    for _ in 0..20 {
+        let mut tx = ledger.db().read().await.unwrap();
+        let sums = ledger.account_totals(&mut tx, tenant, "customer").await.unwrap();
+        tx.rollback().await.unwrap();
+        let balance = Balance { side: Side::Credit, totals: sums[0].totals };
+        reads.push(balance.posted().to_string());
+    }
+    reads
 }
