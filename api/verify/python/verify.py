@@ -152,6 +152,7 @@ def verify(text, keys, blocks):
     witnesses = [key.name for key in keys if key.kind == 4 and checkpoint.signed_by(key)]
     if receipt.get("completeness") is not None:
         check_completeness(receipt["completeness"], leaf, checkpoint)
+        need(shown.get("stream") in (None, receipt["completeness"]["stream"]), "of another stream")
     anchors = [check_anchor(anchor, checkpoint, keys, blocks) for anchor in receipt.get("anchors", [])]
     return {"verdict": "accepted" if signed else "incomplete", "index": index, "size": checkpoint.size,
             "fields": shown, "witnesses": witnesses, "anchors": anchors}

@@ -114,7 +114,7 @@ pub fn examine(
     let completeness = receipt
         .completeness
         .as_ref()
-        .map(|events| complete(events, &leaf, checkpoint))
+        .map(|events| complete(events, &leaf, &record, checkpoint))
         .transpose()?;
     let anchors = (1..)
         .zip(&receipt.anchors)
@@ -170,8 +170,12 @@ fn cosigners(checkpoint: &Checkpoint, policy: &Policy) -> Result<Vec<Cosignature
 fn complete(
     events: &Completeness,
     leaf: &Hash,
+    record: &RecordReport,
     checkpoint: &Checkpoint,
 ) -> Result<CompletenessReport, VerifyError> {
+    if record.fields.get("stream").is_some_and(|stream| *stream != events.stream) {
+        return Err(CompletenessError::NotAnEvent.into());
+    }
     let (count, place) = completeness::check(events, leaf, checkpoint)?;
     Ok(CompletenessReport { stream: events.stream.clone(), events: count, place })
 }
