@@ -71,12 +71,8 @@ const KEY_MATERIAL: &[&str] =
     &["custody", "bip39", "argon2", "slip10", "solana-keypair", "solana-seed-phrase"];
 const KEY_HOLDERS: &[&str] = &["custody", "signer-daemon"];
 
-/// What speaks to a node, most of them over plain HTTP.
+/// What speaks to a node and to nothing else.
 const NODE_CLIENTS: &[&str] = &[
-    "reqwest",
-    "ureq",
-    "hyper",
-    "hyper-util",
     "alloy-provider",
     "alloy-transport-http",
     "alloy-transport-ws",
@@ -89,6 +85,10 @@ const NODE_CLIENTS: &[&str] = &[
 ];
 /// `roadstead-verify --node` is the named exception.
 const NODE_CALLERS: &[&str] = &["chain-nodes", "api-verify"];
+/// Nodes can be spoken to over plain HTTP too, so who may use it is named as well.
+const HTTP_CLIENTS: &[&str] = &["reqwest", "ureq", "hyper", "hyper-util"];
+/// The webhooks go to customers.
+const HTTP_CALLERS: &[&str] = &["chain-nodes", "api-verify", "api-webhooks"];
 
 /// Network, database and web: nothing of it in the process that holds the keys.
 const NOT_IN_THE_SIGNER: &[&str] = &[
@@ -157,10 +157,12 @@ fn promise_07_the_signer_links_no_network_client_and_no_database() {
 
 #[test]
 fn only_chain_nodes_speaks_to_nodes() {
-    for member in checked_crates() {
-        if !NODE_CALLERS.contains(&member.name.as_str()) {
-            let found = offences(&member.dependencies, NODE_CLIENTS);
-            assert!(found.is_empty(), "{} depends on {found:?}", member.name);
+    for (clients, callers) in [(NODE_CLIENTS, NODE_CALLERS), (HTTP_CLIENTS, HTTP_CALLERS)] {
+        for member in checked_crates() {
+            if !callers.contains(&member.name.as_str()) {
+                let found = offences(&member.dependencies, clients);
+                assert!(found.is_empty(), "{} depends on {found:?}", member.name);
+            }
         }
     }
     for name in OFFLINE {
@@ -169,7 +171,8 @@ fn only_chain_nodes_speaks_to_nodes() {
         assert!(found.is_empty(), "{name} links {found:?}");
     }
     let nodes = linked("chain-nodes");
-    assert!(!offences(&nodes, NODE_CLIENTS).is_empty(), "the check sees nothing: {nodes:?}");
+    let seen = [offences(&nodes, NODE_CLIENTS), offences(&nodes, HTTP_CLIENTS)].concat();
+    assert!(!seen.is_empty(), "the check sees nothing: {nodes:?}");
 }
 
 /// The verifier works when the operator is gone: nothing of the server is in it.
