@@ -5,8 +5,8 @@
 use api_audit::Record;
 use api_store::Tx;
 use chain_core::{
-    Block, BlockRef, ChainEvent, ChainFamily, Node as _, OutPoint, ScannedAmount, ScannedDeposit,
-    Tip, WatchSet,
+    Block, BlockRef, ChainEvent, ChainFamily, Node as _, NodeError, OutPoint, Purpose,
+    ScannedAmount, ScannedDeposit, Tip, WatchSet,
 };
 use uuid::Uuid;
 
@@ -130,12 +130,18 @@ async fn roll_back(
 ) -> Result<(), Error> {
     let name = &chain.config.name;
     let mut tx = app.db.begin().await?;
+    if !blocks::is_newest(&mut tx, name, last).await? {
+        // Another server was here first.
+        return Ok(());
+    }
     blocks::forget_above(&mut tx, name, fork.height).await?;
     coins::forget_above(&mut tx, name, fork.height).await?;
     let credited = deposits::orphan_above(&mut tx, name, fork.height).await?;
-    if credited > 0 {
+    let ended = intents::ended_above(&mut tx, name, fork.height).await?;
+    if credited > 0 || ended > 0 {
         let reason = format!(
-            "a reorganisation from height {} took back {credited} credited deposit(s) above {}",
+            "a reorganisation from height {} took back {credited} credited deposit(s) and {ended} \
+             ended transaction(s) of ours above {}",
             last.height, fork.height,
         );
         facts::halt(&mut tx, name, &reason, now_ms()).await?;
@@ -156,6 +162,9 @@ async fn read_blocks(app: &App, chain: &Chain, last: &BlockRef, tip: &Tip) -> Re
     }
     let batch = if chain.family() == ChainFamily::Solana { BATCH_SOLANA } else { BATCH };
     let to = limit.min(from.saturating_add(batch).saturating_sub(1));
+    // Asked for before the addresses are read: the block is older than any payment to an address
+    // that is not among them.
+    let Some(target) = target(chain, to, tip).await? else { return Ok(false) };
     let mut tx = app.db.read().await?;
     let issued = addresses::of_chain(&mut tx, &chain.config.name).await?;
     drop(tx);
@@ -163,14 +172,51 @@ async fn read_blocks(app: &App, chain: &Chain, last: &BlockRef, tip: &Tip) -> Re
         addresses: issued.iter().map(|issued| issued.address.clone()).collect(),
         tokens: chain.tokens().clone(),
     };
-    let scanned = chain.node().await?.scan(from, to, &watch).await?;
-    let linked = chain.family() == ChainFamily::Solana || is_linked(last, &scanned);
-    if !linked {
+    let scanned = scan(chain, from, to, limit, &watch).await?;
+    if !is_linked(last, &scanned) {
+        if chain.family() == ChainFamily::Solana {
+            // What is finalized stays: the node did not tell of every block.
+            let hole = format!("the node left out blocks between {} and {to}", last.height);
+            return Err(NodeError::NotAvailable(hole).into());
+        }
         // The chain moved under the scan; the next step finds the fork.
+        return Ok(true);
+    }
+    if chain.family() != ChainFamily::Solana
+        && scanned.last().is_none_or(|newest| newest.block != target)
+    {
         return Ok(true);
     }
     store_blocks(app, chain, last, &scanned, &issued).await?;
     Ok(to < limit)
+}
+
+/// The block up to which is scanned. On Solana all that is scanned is finalized: the tip stands for
+/// it.
+async fn target(chain: &Chain, to: u64, tip: &Tip) -> Result<Option<BlockRef>, Error> {
+    if to == tip.head.height || chain.family() == ChainFamily::Solana {
+        return Ok(Some(tip.head.clone()));
+    }
+    Ok(chain.node().await?.block_at(to).await?)
+}
+
+/// The blocks of the range; on Solana, where whole ranges may have no block, of the first range that
+/// has one.
+async fn scan(
+    chain: &Chain,
+    mut from: u64,
+    mut to: u64,
+    limit: u64,
+    watch: &WatchSet,
+) -> Result<Vec<Block>, Error> {
+    loop {
+        let scanned = chain.node().await?.scan(from, to, watch).await?;
+        if !scanned.is_empty() || to >= limit || chain.family() != ChainFamily::Solana {
+            return Ok(scanned);
+        }
+        from = to.saturating_add(1);
+        to = limit.min(to.saturating_add(BATCH_SOLANA));
+    }
 }
 
 fn is_linked(last: &BlockRef, scanned: &[Block]) -> bool {
@@ -187,8 +233,8 @@ async fn store_blocks(
 ) -> Result<(), Error> {
     let Some(newest) = scanned.last() else { return Ok(()) };
     let mut tx = app.db.begin().await?;
-    // Another server may have moved on from `last` meanwhile; the blocks' primary key decides a race.
-    if blocks::newest(&mut tx, &chain.config.name).await?.as_ref() != Some(last) {
+    // Another server may have moved on from `last` meanwhile.
+    if !blocks::is_newest(&mut tx, &chain.config.name, last).await? {
         return Ok(());
     }
     let mut unspent = coins::unspent(&mut tx, &chain.config.name).await?;
@@ -234,8 +280,8 @@ async fn see(
     if chain.family() == ChainFamily::Bitcoin {
         add_coin(tx, chain, block, scanned).await?;
     }
-    if intents::is_ours(tx, &scanned.tx).await? {
-        // Sweeps, fuel and change: our own money on its way.
+    let ours = intents::purpose_of(tx, &scanned.tx).await?;
+    if ours.is_some_and(|purpose| is_internal(purpose, owner)) {
         return Ok(());
     }
     let (amount, state) = match &scanned.amount {
@@ -260,6 +306,12 @@ async fn see(
         credited_at: None,
     };
     Ok(deposits::see(tx, &deposit).await?)
+}
+
+/// Sweeps, fuel and change: our own money on its way. A payout pays nobody's deposit address by
+/// itself, so what reaches a customer in one is that customer's: a contract passed it on.
+fn is_internal(purpose: Purpose, owner: &Issued) -> bool {
+    purpose != Purpose::Withdrawal || owner.customer.is_none()
 }
 
 /// Where a Bitcoin deposit is.
@@ -289,8 +341,16 @@ async fn credit_final(app: &App, chain: &Chain, tip: &Tip) -> Result<(), Error> 
     let waiting = deposits::seen(&mut tx, &chain.config.name).await?;
     drop(tx);
     for deposit in waiting {
-        if is_final(app, chain, tip, &deposit)? {
-            credit(app, &deposit).await?;
+        let credited = match is_final(app, chain, tip, &deposit) {
+            Ok(true) => credit(app, &deposit).await,
+            Ok(false) => continue,
+            Err(error) => Err(error),
+        };
+        // One that cannot be credited does not hold up the others.
+        if let Err(error) = credited {
+            tracing::error!(deposit = %deposit.id, %error, "deposit not credited");
+            metrics::counter!("roadstead_alarms_total", "alarm" => "deposit_not_credited")
+                .increment(1);
         }
     }
     Ok(())

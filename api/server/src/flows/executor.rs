@@ -4,7 +4,7 @@
 use chain_core::{BroadcastOutcome, Node as _, Purpose, SignedTx, TxId, TxStatus};
 
 use super::prepare::{self, Progress};
-use super::{anchors, settle};
+use super::{anchors, replace, settle};
 use crate::app::{App, now_ms};
 use crate::chains::Chain;
 use crate::error::Error;
@@ -12,6 +12,8 @@ use crate::repo::intents::{self, State, StoredIntent};
 
 /// After this long without a trace a transaction is sent again, the same bytes.
 const REBROADCAST_AFTER_MS: i64 = 15_000;
+/// A blockhash of Solana is good for 150 slots of 0.4 seconds; after this one it surely is not.
+const EXPIRES_AFTER_MS: i64 = 180_000;
 
 /// Moves every live intent of a chain one step on. One that cannot move does not hold up the others.
 pub(crate) async fn step(app: &App, chain: &Chain) -> Result<(), Error> {
@@ -21,7 +23,11 @@ pub(crate) async fn step(app: &App, chain: &Chain) -> Result<(), Error> {
     metrics::gauge!("roadstead_intents_live", "chain" => chain.config.name.clone())
         .set(u32::try_from(live.len()).map_or(f64::MAX, f64::from));
     let halted = prepare::halted(app, chain).await?;
-    for stored in live {
+    for id in live {
+        // Read one by one: a step may take long, and meanwhile much may happen.
+        let mut tx = app.db.read().await?;
+        let Some(stored) = intents::get(&mut tx, id).await? else { continue };
+        drop(tx);
         if halted.is_some() && stored.state != State::Sent {
             continue;
         }
@@ -37,11 +43,14 @@ pub(crate) async fn step(app: &App, chain: &Chain) -> Result<(), Error> {
 
 async fn advance(app: &App, chain: &Chain, stored: &StoredIntent) -> Result<(), Error> {
     let mut stored = stored.clone();
+    // What was found `built` may have been shown to the signer before.
+    let is_fresh = stored.state == State::Reserved;
     // A fresh intent goes all the way to `sent` in one step.
     loop {
         let progress = match stored.state {
+            State::Reserved if prepare::is_resting(&stored) => return Ok(()),
             State::Reserved => prepare::build(app, chain, &stored).await?,
-            State::Built => prepare::sign(app, &stored).await?,
+            State::Built => prepare::sign(app, &stored, is_fresh).await?,
             State::Signed => {
                 fail_point("signed");
                 return send(app, chain, &stored).await;
@@ -64,8 +73,7 @@ async fn reload(app: &App, stored: &StoredIntent) -> Result<StoredIntent, Error>
 }
 
 async fn note(app: &App, stored: &StoredIntent, reason: &str) -> Result<(), Error> {
-    if stored.problem.as_deref() == Some(reason) || reason.starts_with("the signer did not answer")
-    {
+    if stored.problem.as_deref() == Some(reason) {
         return Ok(());
     }
     tracing::info!(intent = %stored.intent.id, reason, "waits");
@@ -113,26 +121,29 @@ async fn follow(app: &App, chain: &Chain, stored: &StoredIntent) -> Result<(), E
     let mut tx = app.db.read().await?;
     let attempts = intents::attempts(&mut tx, stored.intent.id).await?;
     drop(tx);
-    let (mut is_pending, mut is_included) = (false, false);
+    // Of several attempts the newest is to be with a node, also while an older one is still there.
+    let (mut is_newest_there, mut is_included) = (false, false);
     for attempt in &attempts {
         match node.status(attempt).await? {
             TxStatus::Included { .. } if settle::included(app, chain, stored, attempt).await? => {
                 return Ok(());
             }
-            TxStatus::Included { .. } => (is_pending, is_included) = (true, true),
-            TxStatus::Pending => is_pending = true,
-            TxStatus::NotFound => {}
+            TxStatus::Included { .. } => (is_newest_there, is_included) = (true, true),
+            TxStatus::Pending => is_newest_there = true,
+            TxStatus::NotFound => is_newest_there = false,
         }
     }
     if !is_included && stored.intent.purpose == Purpose::Anchor {
         anchors::not_included(app, stored).await?;
     }
-    if is_pending {
+    if is_included || is_newest_there {
         return settle_unknown(app, stored).await;
     }
-    if now_ms().saturating_sub(stored.updated_at) > REBROADCAST_AFTER_MS
-        || stored.state == State::Unknown
-    {
+    let age = now_ms().saturating_sub(stored.updated_at);
+    if age > EXPIRES_AFTER_MS && replace::expires(&stored.intent) {
+        return replace::replace(app, stored.intent.id).await.map(|_| ());
+    }
+    if age > REBROADCAST_AFTER_MS || stored.state == State::Unknown {
         return send(app, chain, stored).await;
     }
     Ok(())

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use api_store::Tx;
 use chain_core::{
-    Action, Address, BuildError, ChainFamily, Coin, Context, ContextRequest, EvmContext, FeeTier,
-    Intent, KeyPath, KeyedAddress, Node as _, NodeError, OutPoint, Purpose, Slot, UnsignedTx,
+    Action, BuildError, ChainFamily, Coin, Context, ContextRequest, EvmContext, FeeTier, Intent,
+    KeyPath, KeyedAddress, Node as _, NodeError, OutPoint, Purpose, Slot, UnsignedTx,
 };
-use signer_protocol::{SignRequest, Signer as _, SignerError};
+use signer_protocol::{Refusal, RefusalCode, SignRequest, Signer as _, SignerError};
 
 use super::{deposits, treasury};
 use crate::app::{App, now_ms};
 use crate::chains::Chain;
 use crate::error::Error;
-use crate::repo::intents::StoredIntent;
+use crate::repo::intents::{Place, StoredIntent};
 use crate::repo::{addresses, coins, facts, intents, nonces};
 
 /// What came of trying to move an intent on.
@@ -33,12 +33,15 @@ pub(crate) async fn build(
     chain: &Chain,
     stored: &StoredIntent,
 ) -> Result<Progress, Error> {
+    if has_unsigned(app, chain, &stored.signers).await? {
+        return Ok(Progress::Waits("an earlier transaction is not signed yet".into()));
+    }
     let request = match request(app, chain, &stored.intent, &stored.signers).await? {
         Ok(request) => request,
         Err(waits) => return Ok(Progress::Waits(waits)),
     };
     let context = match chain.node().await?.context(&request).await {
-        Ok(context) => context,
+        Ok(context) => with_nonce(app, chain, context).await?,
         Err(NodeError::NotAvailable(what)) => return Ok(Progress::Waits(what)),
         Err(error) => return Err(error.into()),
     };
@@ -53,7 +56,7 @@ pub(crate) async fn build(
             Ok(if moved {
                 Progress::Moved
             } else {
-                Progress::Waits("its coins were taken meanwhile".into())
+                Progress::Waits("its place on the chain was taken meanwhile".into())
             })
         }
         Err(error) => Ok(classify(&error)),
@@ -88,12 +91,39 @@ pub(crate) async fn store_built(
     if !reserve_coins(tx, chain, intent, unsigned).await? {
         return Ok(false);
     }
-    let evm_nonce = match context {
-        Context::Evm(EvmContext { nonce, .. }) => Some(*nonce),
+    let evm = match context {
+        Context::Evm(EvmContext { sender, nonce, .. }) => {
+            Some((sender.address.as_str().to_owned(), *nonce))
+        }
         Context::Bitcoin(_) | Context::Solana(_) => None,
     };
-    let nonce_account = request.nonce_account.as_ref().map(Address::as_str);
-    Ok(intents::built(tx, intent.id, unsigned, evm_nonce, nonce_account, now_ms()).await?)
+    let nonce_account = request.nonce_account.as_ref().map(|account| account.as_str().to_owned());
+    let place = Place { evm, nonce_account };
+    Ok(intents::built(tx, intent.id, unsigned, place, now_ms()).await?)
+}
+
+/// True while an account on an EVM chain has a transaction that is not signed: should that one be
+/// given up, those after it would wait for its nonce for ever.
+async fn has_unsigned(app: &App, chain: &Chain, signers: &[KeyedAddress]) -> Result<bool, Error> {
+    let (ChainFamily::Evm, Some(sender)) = (chain.family(), signers.first()) else {
+        return Ok(false);
+    };
+    let mut tx = app.db.read().await?;
+    Ok(intents::has_unsigned(&mut tx, &chain.config.name, sender.address.as_str()).await?)
+}
+
+/// The context with the nonce that is next by the chain's count and by the transactions of ours that
+/// it does not count yet.
+pub(crate) async fn with_nonce(
+    app: &App,
+    chain: &Chain,
+    context: Context,
+) -> Result<Context, Error> {
+    let Context::Evm(mut evm) = context else { return Ok(context) };
+    let (name, sender) = (&chain.config.name, evm.sender.address.as_str());
+    let mut tx = app.db.read().await?;
+    evm.nonce = intents::free_nonce(&mut tx, name, sender, evm.nonce).await?;
+    Ok(Context::Evm(evm))
 }
 
 /// Reserves the coins that the bytes spend; false when another intent has one of them.
@@ -139,13 +169,7 @@ pub(crate) async fn request(
                 return Ok(Err("the treasury has no coin that can be spent now".into()));
             }
         }
-        ChainFamily::Evm => {
-            let sender =
-                signers.first().ok_or_else(|| Error::internal("an EVM intent without sender"))?;
-            let mut tx = app.db.read().await?;
-            request.nonce_floor =
-                intents::nonce_floor(&mut tx, &chain.config.name, sender.address.as_str()).await?;
-        }
+        ChainFamily::Evm => {}
         ChainFamily::Solana => {
             if !matches!(intent.action, Action::CreateNonceAccount { .. }) {
                 let payer = signers
@@ -196,29 +220,23 @@ pub(crate) async fn coins_of(
 }
 
 /// Has what is `built` signed, and stores the signed bytes before anything is sent. The same bytes
-/// again get the same signatures, so a crash in between does no harm.
-pub(crate) async fn sign(app: &App, stored: &StoredIntent) -> Result<Progress, Error> {
+/// again get the same signatures, so a crash in between does no harm. `is_first` says that the signer
+/// has surely never seen these bytes.
+pub(crate) async fn sign(
+    app: &App,
+    stored: &StoredIntent,
+    is_first: bool,
+) -> Result<Progress, Error> {
     let Some(unsigned) = &stored.unsigned else {
         return Err(Error::internal("built without bytes"));
     };
     let request = SignRequest { intent: stored.intent.clone(), unsigned: unsigned.clone() };
     let answer = match app.signer.sign(&request).await {
         Ok(answer) => answer,
-        Err(SignerError::Refused(refusal)) if was_unanswered(stored) => {
-            return Ok(Progress::Waits(format!("{UNANSWERED}, and now refuses: {refusal}")));
-        }
-        Err(SignerError::Refused(refusal)) if refusal.code.is_temporary() => {
-            return step_back(app, stored, &format!("the signer refused: {refusal}")).await;
-        }
         Err(SignerError::Refused(refusal)) => {
-            return Ok(Progress::Impossible(format!("the signer refused: {refusal}")));
+            return refused(app, stored, is_first, &refusal).await;
         }
-        Err(error) => {
-            let mut tx = app.db.begin().await?;
-            intents::note(&mut tx, stored.intent.id, &format!("{UNANSWERED}: {error}")).await?;
-            tx.commit().await?;
-            return Ok(Progress::Waits(format!("{UNANSWERED}: {error}")));
-        }
+        Err(error) => return Ok(Progress::Waits(error.to_string())),
     };
     let signed = chain_families::assemble(unsigned, &answer.signatures)?;
     if signed.id != answer.tx {
@@ -230,6 +248,68 @@ pub(crate) async fn sign(app: &App, stored: &StoredIntent) -> Result<Progress, E
     }
     app.remember_journal().await?;
     Ok(Progress::Moved)
+}
+
+const REFUSED: &str = "the signer refused";
+/// What the signer refused for now is shown to it again after this long.
+const REST_MS: i64 = 5_000;
+
+/// What a refusal means for the intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is given up.
+    Never,
+    /// The place on the chain is given back meanwhile.
+    Later,
+    /// An earlier request may have been granted and its answer lost: the bytes stay.
+    Unclear,
+}
+
+/// The signer looks for an earlier signature of the same bytes before it asks its policy, so policy
+/// and limits are proof that there is none. Freezes and its own state come before that.
+///
+/// A conflict can mean that this intent was signed with other bytes, of which this database, set back
+/// to an older copy, does not know: giving its hold back could pay twice.
+const fn verdict(code: RefusalCode, is_first: bool) -> Verdict {
+    match code {
+        RefusalCode::Policy => Verdict::Never,
+        RefusalCode::BadRequest
+        | RefusalCode::IntentMismatch
+        | RefusalCode::KeyMismatch
+        | RefusalCode::CheckpointConflict
+            if is_first =>
+        {
+            Verdict::Never
+        }
+        RefusalCode::Limit | RefusalCode::Conflict => Verdict::Later,
+        RefusalCode::Frozen if is_first => Verdict::Later,
+        RefusalCode::BadRequest
+        | RefusalCode::IntentMismatch
+        | RefusalCode::KeyMismatch
+        | RefusalCode::CheckpointConflict
+        | RefusalCode::Frozen
+        | RefusalCode::Version
+        | RefusalCode::JournalRolledBack
+        | RefusalCode::Unavailable => Verdict::Unclear,
+    }
+}
+
+async fn refused(
+    app: &App,
+    stored: &StoredIntent,
+    is_first: bool,
+    refusal: &Refusal,
+) -> Result<Progress, Error> {
+    let reason = format!("{REFUSED}: {refusal}");
+    if refusal.code == RefusalCode::Conflict {
+        tracing::error!(intent = %stored.intent.id, reason, "the signer knows of another signature");
+        metrics::counter!("roadstead_alarms_total", "alarm" => "signer_conflict").increment(1);
+    }
+    match verdict(refusal.code, is_first) {
+        Verdict::Never => Ok(Progress::Impossible(reason)),
+        Verdict::Later => step_back(app, stored, &reason).await,
+        Verdict::Unclear => Ok(Progress::Waits(reason)),
+    }
 }
 
 /// Nothing was signed, and it may be allowed later: give the place on the chain back meanwhile, so
@@ -247,12 +327,10 @@ async fn step_back(app: &App, stored: &StoredIntent, reason: &str) -> Result<Pro
     Ok(Progress::Waits(reason.to_owned()))
 }
 
-const UNANSWERED: &str = "the signer did not answer";
-
-/// After a request that was not answered the signer may have signed: a later refusal is then no
-/// proof that it did not.
-fn was_unanswered(stored: &StoredIntent) -> bool {
-    stored.problem.as_deref().is_some_and(|problem| problem.starts_with(UNANSWERED))
+/// True shortly after the signer refused: asking at every step would keep everybody busy.
+pub(crate) fn is_resting(stored: &StoredIntent) -> bool {
+    stored.problem.as_deref().is_some_and(|problem| problem.starts_with(REFUSED))
+        && now_ms().saturating_sub(stored.updated_at) < REST_MS
 }
 
 /// Why nothing is sent on this chain now, if it is halted.

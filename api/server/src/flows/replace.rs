@@ -3,7 +3,8 @@
 //! kept and watched.
 
 use chain_core::{
-    ChainFamily, Coin, Context, FeeTier, Intent, IntentId, Node as _, Purpose, TxId, UnsignedTx,
+    Action, ChainFamily, Coin, Context, FeeTier, Intent, IntentId, Node as _, Purpose, TxId,
+    UnsignedTx,
 };
 use signer_protocol::{SignRequest, Signer as _};
 
@@ -30,6 +31,11 @@ pub(crate) async fn replace(app: &App, id: IntentId) -> Result<TxId, Error> {
     let context = match chain.family() {
         ChainFamily::Evm => evm(app, chain, &stored, &previous).await?,
         ChainFamily::Bitcoin => bitcoin(app, chain, &stored).await?,
+        ChainFamily::Solana if expires(&stored.intent) => {
+            let request = prepare::request(app, chain, &stored.intent, &stored.signers).await?;
+            let request = request.map_err(|waits| Error::refuse(Code::InvalidState, waits))?;
+            chain.node().await?.context(&request).await?
+        }
         ChainFamily::Solana => {
             let detail =
                 "a durable nonce does not expire: the same transaction is sent again by itself";
@@ -38,6 +44,12 @@ pub(crate) async fn replace(app: &App, id: IntentId) -> Result<TxId, Error> {
     };
     let unsigned = chain_families::build(&stored.intent, &context)?;
     sign(app, chain, &stored.intent, unsigned).await
+}
+
+/// True for what cannot have a durable nonce and so expires: the creation of a nonce account. The
+/// account can be created only once, so signing it again is safe.
+pub(crate) const fn expires(intent: &Intent) -> bool {
+    matches!(intent.action, Action::CreateNonceAccount { .. })
 }
 
 fn is_replaceable(stored: &StoredIntent) -> bool {
@@ -89,20 +101,23 @@ async fn reserved(app: &App, chain: &Chain, id: IntentId) -> Result<Vec<Coin>, E
     Ok(found)
 }
 
-/// Signs and stores the replacement; the executor sends it.
+/// Signs and stores the replacement; the executor sends it. Its coins are taken before it is signed:
+/// the signer binds them to this intent for ever.
 async fn sign(
     app: &App,
     chain: &Chain,
     intent: &Intent,
     unsigned: UnsignedTx,
 ) -> Result<TxId, Error> {
+    let mut tx = app.db.begin().await?;
+    if !prepare::reserve_coins(&mut tx, chain, intent, &unsigned).await? {
+        return Err(Error::refuse(Code::InvalidState, "its coins were taken meanwhile"));
+    }
+    tx.commit().await?;
     let request = SignRequest { intent: intent.clone(), unsigned };
     let answer = app.signer.sign(&request).await?;
     let signed = chain_families::assemble(&request.unsigned, &answer.signatures)?;
     let mut tx = app.db.begin().await?;
-    if !prepare::reserve_coins(&mut tx, chain, intent, &request.unsigned).await? {
-        return Err(Error::refuse(Code::InvalidState, "its coins were taken meanwhile"));
-    }
     if !intents::replaced(&mut tx, intent.id, &request.unsigned, &signed, now_ms()).await? {
         return Err(Error::refuse(Code::InvalidState, "it has ended meanwhile"));
     }

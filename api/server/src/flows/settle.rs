@@ -3,7 +3,10 @@
 
 use api_audit::Record;
 use api_store::Tx;
-use chain_core::{Action, Amount, BlockRef, Node as _, Purpose, TxId, TxStatus};
+use chain_core::{
+    Action, Amount, BlockRef, ChainFamily, IntentId, Node as _, OutPoint, Purpose, Slot, TxId,
+    TxStatus,
+};
 
 use super::anchors;
 use crate::app::{App, now_ms};
@@ -81,6 +84,7 @@ async fn end(
     }
     let native = app.chains.native(chain)?;
     app.book_fee(&mut tx, intent.id.0, intent.purpose, &native.code, confirmed.fee).await?;
+    spend_coins(&mut tx, chain, intent.id, confirmed).await?;
     coins::release(&mut tx, intent.id.0).await?;
     match intent.purpose {
         Purpose::Withdrawal => {
@@ -94,6 +98,29 @@ async fn end(
     metrics::counter!("roadstead_intents_ended_total", "purpose" => intent.purpose.to_string(), "state" => to.text())
         .increment(1);
     tracing::info!(intent = %intent.id, purpose = %intent.purpose, tx = %confirmed.tx, state = to.text(), "ended");
+    Ok(())
+}
+
+/// Marks the coins that the transaction spent, which the scan of blocks may not have seen yet: they
+/// must not be offered to another intent.
+async fn spend_coins(
+    tx: &mut Tx,
+    chain: &Chain,
+    id: IntentId,
+    confirmed: &Confirmed<'_>,
+) -> Result<(), Error> {
+    if chain.family() != ChainFamily::Bitcoin {
+        return Ok(());
+    }
+    let unsigned = intents::unsigned_of(tx, id, confirmed.tx).await?;
+    let unsigned = unsigned.ok_or_else(|| Error::internal("an attempt has gone"))?;
+    for slot in chain_families::describe(&unsigned)?.slots {
+        if let Slot::BitcoinOutpoint { txid, vout } = slot {
+            let coin = OutPoint { txid, vout };
+            let height = confirmed.block.height;
+            coins::spend(tx, &chain.config.name, &coin, confirmed.tx, height).await?;
+        }
+    }
     Ok(())
 }
 

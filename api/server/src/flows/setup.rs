@@ -9,8 +9,10 @@ use super::treasury;
 use crate::app::{App, now_ms};
 use crate::chains::Chain;
 use crate::error::Error;
-use crate::repo::intents::{self, StoredIntent};
-use crate::repo::nonces;
+use crate::repo::{intents, nonces};
+
+/// How long after a preparation failed it is tried again: an operator has to change something first.
+const RETRY_MS: i64 = 60_000;
 
 /// Starts what is missing.
 pub(crate) async fn step(app: &App, chain: &Chain) -> Result<(), Error> {
@@ -28,10 +30,7 @@ async fn deploy_contract(app: &App, chain: &Chain) -> Result<(), Error> {
         return Ok(());
     }
     let mut tx = app.db.begin().await?;
-    let live = intents::live(&mut tx, &chain.config.name).await?;
-    let is_deployment =
-        |stored: &StoredIntent| matches!(stored.intent.action, Action::DeployAnchorContract);
-    if live.iter().any(is_deployment) {
+    if intents::newest_setup(&mut tx, &chain.config.name).await? > retry_before() {
         return Ok(());
     }
     let intent = setup(chain, Action::DeployAnchorContract);
@@ -54,8 +53,20 @@ async fn create_nonce_accounts(app: &App, chain: &Chain) -> Result<(), Error> {
         intents::insert(&mut tx, name, &intent, &signers, now_ms()).await?;
         nonces::insert(&mut tx, name, &address, number, payer.address.as_str(), intent.id).await?;
     }
+    for number in nonces::failed(&mut tx, name, payer.address.as_str(), retry_before()).await? {
+        let nonce_account = chain_solana::nonce_address(&payer.address, number)?;
+        let address = nonce_account.as_str().to_owned();
+        let intent = setup(chain, Action::CreateNonceAccount { number, nonce_account });
+        intents::insert(&mut tx, name, &intent, std::slice::from_ref(&payer), now_ms()).await?;
+        nonces::retry(&mut tx, name, &address, intent.id).await?;
+    }
     tx.commit().await?;
     Ok(())
+}
+
+/// What failed after this moment is not tried again yet.
+fn retry_before() -> i64 {
+    now_ms().saturating_sub(RETRY_MS)
 }
 
 fn setup(chain: &Chain, action: Action) -> Intent {

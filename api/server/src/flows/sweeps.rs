@@ -182,7 +182,7 @@ async fn start(
         },
     };
     let context = match chain.node().await?.context(&request).await {
-        Ok(context) => context,
+        Ok(context) => prepare::with_nonce(app, chain, context).await?,
         Err(NodeError::NotAvailable(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };

@@ -25,6 +25,19 @@ pub(crate) async fn newest(tx: &mut Tx, chain: &str) -> Result<Option<BlockRef>,
     tx.fetch_optional::<Row>(sql, args![chain]).await?.map(Row::check).transpose()
 }
 
+/// True while `block` is the newest scanned block; it stays so until the transaction ends, because
+/// its row is locked.
+pub(crate) async fn is_newest(
+    tx: &mut Tx,
+    chain: &str,
+    block: &BlockRef,
+) -> Result<bool, StoreError> {
+    let sql =
+        "SELECT height, hash FROM scanned_blocks WHERE chain = $1 ORDER BY height DESC LIMIT 1";
+    let newest: Option<Row> = tx.lock_optional(sql, args![chain]).await?;
+    Ok(newest.map(Row::check).transpose()?.as_ref() == Some(block))
+}
+
 /// The newest scanned block below `height`.
 pub(crate) async fn below(
     tx: &mut Tx,

@@ -77,16 +77,20 @@ fn collect(rows: Vec<Row>) -> Result<Vec<Deposit>, StoreError> {
 }
 
 /// Records what was seen. Chain, transaction and position identify a deposit, so one that was seen
-/// before, also in a block that was reorganised away, keeps its row and moves to its new block. One
-/// that is final stays as it is.
+/// before, also in a block that was reorganised away, keeps its row and moves to its new block. There
+/// the same transaction may have done something else at the same position, such as paying another
+/// token to another address, so everything but the identity is taken anew. One that is final stays as
+/// it is.
 pub(crate) async fn see(tx: &mut Tx, deposit: &Deposit) -> Result<(), StoreError> {
     let sql = "INSERT INTO deposits (id, tenant_id, customer_id, chain, asset, address, tx, position, \
                                      amount, coinbase, height, block_hash, state, created_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                ON CONFLICT (chain, tx, position) DO UPDATE \
-               SET height = excluded.height, block_hash = excluded.block_hash, state = excluded.state, \
-                   amount = excluded.amount \
-               WHERE deposits.state IN ('seen', 'orphaned')";
+               SET tenant_id = excluded.tenant_id, customer_id = excluded.customer_id, \
+                   asset = excluded.asset, address = excluded.address, amount = excluded.amount, \
+                   coinbase = excluded.coinbase, height = excluded.height, \
+                   block_hash = excluded.block_hash, state = excluded.state \
+               WHERE deposits.state <> 'final'";
     let values = args![
         deposit.id,
         deposit.tenant,
@@ -125,7 +129,8 @@ pub(crate) async fn seen(tx: &mut Tx, chain: &str) -> Result<Vec<Deposit>, Store
 /// which no rule can take back.
 pub(crate) async fn orphan_above(tx: &mut Tx, chain: &str, height: u64) -> Result<u64, StoreError> {
     let height = stored(height)?;
-    let sql = "UPDATE deposits SET state = 'orphaned' WHERE chain = $1 AND height > $2 AND state = 'seen'";
+    let sql = "UPDATE deposits SET state = 'orphaned' \
+               WHERE chain = $1 AND height > $2 AND state IN ('seen', 'suspense')";
     tx.execute(sql, args![chain, height]).await?;
     let sql = "SELECT COUNT(*) FROM deposits WHERE chain = $1 AND height > $2 AND state = 'final'";
     let (credited,): (i64,) = tx.fetch_one(sql, args![chain, height]).await?;

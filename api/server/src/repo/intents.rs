@@ -1,5 +1,7 @@
 use api_store::{StoreError, Tx, args};
-use chain_core::{Amount, BlockRef, Intent, IntentId, KeyedAddress, SignedTx, TxId, UnsignedTx};
+use chain_core::{
+    Amount, BlockRef, Intent, IntentId, KeyedAddress, Purpose, SignedTx, TxId, UnsignedTx,
+};
 
 use super::{parse, parse_json, stored, unstored};
 
@@ -134,13 +136,22 @@ pub(crate) async fn get(tx: &mut Tx, id: IntentId) -> Result<Option<StoredIntent
     tx.fetch_optional::<Row>(sql, args![id.0]).await?.map(Row::check).transpose()
 }
 
-/// The intents of a chain that are not at their end, oldest first.
-pub(crate) async fn live(tx: &mut Tx, chain: &str) -> Result<Vec<StoredIntent>, StoreError> {
-    let sql = "SELECT intent, chain, signers, state, unsigned, signed, tx, problem, fee, height, \
-                      block_hash, created_at, updated_at FROM intents \
-               WHERE chain = $1 AND state NOT IN ('settled', 'failed') \
-               ORDER BY created_at, id LIMIT 500";
-    collect(tx.fetch_all(sql, args![chain]).await?)
+/// The intents of a chain that are not at their end: what is on its way first, then the oldest. It
+/// is every one, so that those that wait for long do not hold up those behind them.
+pub(crate) async fn live(tx: &mut Tx, chain: &str) -> Result<Vec<IntentId>, StoreError> {
+    let sql = "SELECT id FROM intents WHERE chain = $1 AND state NOT IN ('settled', 'failed') \
+               ORDER BY CASE WHEN state = 'reserved' THEN 1 ELSE 0 END, created_at, id";
+    let rows: Vec<(String,)> = tx.fetch_all(sql, args![chain]).await?;
+    rows.iter().map(|(id,)| Ok(IntentId(parse("intent id", id)?))).collect()
+}
+
+/// When the newest preparation of a chain was begun or failed; `i64::MAX` while one is under way.
+pub(crate) async fn newest_setup(tx: &mut Tx, chain: &str) -> Result<i64, StoreError> {
+    let sql = "SELECT COALESCE(MAX(CASE WHEN state IN ('settled', 'failed') THEN updated_at \
+                                        ELSE $2 END), 0) \
+               FROM intents WHERE chain = $1 AND purpose = 'setup'";
+    let (at,): (i64,) = tx.fetch_one(sql, args![chain, i64::MAX]).await?;
+    Ok(at)
 }
 
 /// A page of all intents, newest first, for operators.
@@ -155,27 +166,70 @@ fn collect(rows: Vec<Row>) -> Result<Vec<StoredIntent>, StoreError> {
     rows.into_iter().map(Row::check).collect()
 }
 
-/// Stores the unsigned bytes and the place they take: `reserved` to `built`, or `built` anew while
-/// nothing was signed.
+/// The place on its chain that an unsigned transaction takes. (Bitcoin's are coins.)
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// The sender and the nonce.
+    pub(crate) evm: Option<(String, u64)>,
+    /// The durable nonce account on Solana.
+    pub(crate) nonce_account: Option<String>,
+}
+
+/// Stores the unsigned bytes and the place they take: `reserved` to `built`. False when it was not
+/// `reserved` any more, or when another has the place; the transaction is then to be rolled back.
 pub(crate) async fn built(
     tx: &mut Tx,
     id: IntentId,
     unsigned: &UnsignedTx,
-    evm_nonce: Option<u64>,
-    nonce_account: Option<&str>,
+    place: Place,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE intents SET state = 'built', unsigned = $1, evm_nonce = $2, nonce_account = $3, \
-                                  problem = NULL, updated_at = $4 \
-               WHERE id = $5 AND state IN ('reserved', 'built')";
-    let values = args![
-        json(unsigned)?,
-        evm_nonce.map(stored).transpose()?,
-        nonce_account.map(str::to_owned),
-        now,
-        id.0,
-    ];
-    Ok(tx.execute(sql, values).await? == 1)
+    let sql = "UPDATE intents SET state = 'built', unsigned = $1, evm_sender = $2, evm_nonce = $3, \
+                                  nonce_account = $4, problem = NULL, updated_at = $5 \
+               WHERE id = $6 AND state = 'reserved'";
+    let (sender, nonce) = place.evm.unzip();
+    let nonce = nonce.map(stored).transpose()?;
+    let values = args![json(unsigned)?, sender, nonce, place.nonce_account, now, id.0];
+    match tx.execute(sql, values).await {
+        Ok(changed) => Ok(changed == 1),
+        Err(error) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// True while a transaction of this EVM account is built and not signed.
+pub(crate) async fn has_unsigned(
+    tx: &mut Tx,
+    chain: &str,
+    sender: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT COUNT(*) FROM intents \
+               WHERE chain = $1 AND evm_sender = $2 AND state = 'built'";
+    let (count,): (i64,) = tx.fetch_one(sql, args![chain, sender]).await?;
+    Ok(count > 0)
+}
+
+/// The lowest nonce of an EVM account from `count` on, which is what its chain counts, that no
+/// transaction of ours has taken. Lower ones than the highest taken come first, because the chain
+/// waits for them.
+pub(crate) async fn free_nonce(
+    tx: &mut Tx,
+    chain: &str,
+    sender: &str,
+    count: u64,
+) -> Result<u64, StoreError> {
+    let sql = "SELECT evm_nonce FROM intents \
+               WHERE chain = $1 AND evm_sender = $2 AND evm_nonce >= $3 AND state <> 'failed' \
+               ORDER BY evm_nonce";
+    let taken: Vec<(i64,)> = tx.fetch_all(sql, args![chain, sender, stored(count)?]).await?;
+    let mut free = count;
+    for (nonce,) in taken {
+        if unstored(nonce)? > free {
+            break;
+        }
+        free = free.saturating_add(1);
+    }
+    Ok(free)
 }
 
 /// Takes an unsigned transaction back: `built` to `reserved`, its place on the chain given up.
@@ -185,8 +239,8 @@ pub(crate) async fn unbuilt(
     problem: &str,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE intents SET state = 'reserved', unsigned = NULL, evm_nonce = NULL, \
-                                  nonce_account = NULL, problem = $1, updated_at = $2 \
+    let sql = "UPDATE intents SET state = 'reserved', unsigned = NULL, evm_sender = NULL, \
+                                  evm_nonce = NULL, nonce_account = NULL, problem = $1, updated_at = $2 \
                WHERE id = $3 AND state = 'built'";
     Ok(tx.execute(sql, args![problem, now, id.0]).await? == 1)
 }
@@ -200,8 +254,9 @@ pub(crate) async fn signed(
     now: i64,
 ) -> Result<bool, StoreError> {
     let sql = "UPDATE intents SET state = 'signed', signed = $1, tx = $2, updated_at = $3 \
-               WHERE id = $4 AND state = 'built'";
-    let done = tx.execute(sql, args![json(signed)?, &signed.id.0, now, id.0]).await? == 1;
+               WHERE id = $4 AND state = 'built' AND unsigned = $5";
+    let values = args![json(signed)?, &signed.id.0, now, id.0, json(unsigned)?];
+    let done = tx.execute(sql, values).await? == 1;
     if done {
         insert_attempt(tx, id, unsigned, signed, now).await?;
     }
@@ -239,6 +294,17 @@ async fn insert_attempt(
     tx.execute(sql, values).await.map(|_| ())
 }
 
+/// The unsigned bytes of one attempt.
+pub(crate) async fn unsigned_of(
+    tx: &mut Tx,
+    id: IntentId,
+    attempt: &TxId,
+) -> Result<Option<UnsignedTx>, StoreError> {
+    let sql = "SELECT unsigned FROM attempts WHERE intent_id = $1 AND tx = $2";
+    let row: Option<(String,)> = tx.fetch_optional(sql, args![id.0, &attempt.0]).await?;
+    row.map(|(unsigned,)| parse_json("unsigned", &unsigned)).transpose()
+}
+
 /// The transaction ids of all attempts, oldest first: any of them may be mined.
 pub(crate) async fn attempts(tx: &mut Tx, id: IntentId) -> Result<Vec<TxId>, StoreError> {
     let sql = "SELECT tx FROM attempts WHERE intent_id = $1 ORDER BY number";
@@ -246,11 +312,21 @@ pub(crate) async fn attempts(tx: &mut Tx, id: IntentId) -> Result<Vec<TxId>, Sto
     Ok(rows.into_iter().map(|(id,)| TxId(id)).collect())
 }
 
-/// True when one of our own attempts has this transaction id.
-pub(crate) async fn is_ours(tx: &mut Tx, id: &TxId) -> Result<bool, StoreError> {
-    let sql = "SELECT COUNT(*) FROM attempts WHERE tx = $1";
-    let (count,): (i64,) = tx.fetch_one(sql, args![&id.0]).await?;
-    Ok(count > 0)
+/// What the transaction was made for, when it is an attempt of our own.
+pub(crate) async fn purpose_of(tx: &mut Tx, id: &TxId) -> Result<Option<Purpose>, StoreError> {
+    let sql = "SELECT intents.intent FROM attempts JOIN intents ON intents.id = attempts.intent_id \
+               WHERE attempts.tx = $1";
+    let row: Option<(String,)> = tx.fetch_optional(sql, args![&id.0]).await?;
+    let intent = row.map(|(intent,)| parse_json::<Intent>("intent", &intent)).transpose()?;
+    Ok(intent.map(|intent| intent.purpose))
+}
+
+/// How many intents the chain ended in a block above `height`.
+pub(crate) async fn ended_above(tx: &mut Tx, chain: &str, height: u64) -> Result<u64, StoreError> {
+    let sql = "SELECT COUNT(*) FROM intents \
+               WHERE chain = $1 AND height > $2 AND state IN ('settled', 'failed')";
+    let (count,): (i64,) = tx.fetch_one(sql, args![chain, stored(height)?]).await?;
+    unstored(count)
 }
 
 /// Moves between states that carry nothing else; `problem` says what an operator should know.
@@ -298,16 +374,6 @@ pub(crate) async fn end(
         id.0,
     ];
     Ok(tx.execute(sql, values).await? == 1)
-}
-
-/// The lowest EVM nonce of `sender` that no transaction of ours has taken: one above the highest
-/// that was ever built and has not failed before it was signed.
-pub(crate) async fn nonce_floor(tx: &mut Tx, chain: &str, sender: &str) -> Result<u64, StoreError> {
-    let sql = "SELECT COALESCE(MAX(evm_nonce) + 1, 0) FROM intents \
-               WHERE chain = $1 AND evm_nonce IS NOT NULL AND signers LIKE $2 \
-                 AND state IN ('built', 'signed', 'sent', 'unknown', 'settled')";
-    let (floor,): (i64,) = tx.fetch_one(sql, args![chain, format!("%\"{sender}\"%")]).await?;
-    unstored(floor)
 }
 
 /// The sum of what live intents of one purpose are about, for reconciliation: their intents.

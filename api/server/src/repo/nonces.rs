@@ -24,6 +24,35 @@ pub(crate) async fn ready(tx: &mut Tx, intent: IntentId) -> Result<(), StoreErro
         .map(|_| ())
 }
 
+/// The accounts that are not there because the intents that were to create them failed before `then`.
+pub(crate) async fn failed(
+    tx: &mut Tx,
+    chain: &str,
+    payer: &str,
+    then: i64,
+) -> Result<Vec<u32>, StoreError> {
+    let sql = "SELECT number FROM nonce_accounts \
+               JOIN intents ON intents.id = nonce_accounts.intent_id \
+               WHERE nonce_accounts.chain = $1 AND payer = $2 AND NOT ready \
+                 AND intents.state = 'failed' AND intents.updated_at < $3 ORDER BY number";
+    let rows: Vec<(i64,)> = tx.fetch_all(sql, args![chain, payer, then]).await?;
+    let number = |(number,)| u32::try_from(number);
+    let numbers: Result<_, _> = rows.into_iter().map(number).collect();
+    numbers.map_err(|_| StoreError::Damaged("nonce number".into()))
+}
+
+/// Notes that another intent is to create the account.
+pub(crate) async fn retry(
+    tx: &mut Tx,
+    chain: &str,
+    address: &str,
+    intent: IntentId,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE nonce_accounts SET intent_id = $1 \
+               WHERE chain = $2 AND address = $3 AND NOT ready";
+    tx.execute(sql, args![intent.0, chain, address]).await.map(|_| ())
+}
+
 /// How many accounts of this payer exist or are being made.
 pub(crate) async fn count(tx: &mut Tx, chain: &str, payer: &str) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) FROM nonce_accounts WHERE chain = $1 AND payer = $2";

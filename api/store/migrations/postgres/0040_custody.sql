@@ -75,6 +75,7 @@ CREATE TABLE intents (
     signed TEXT,
     tx TEXT,
     nonce_account TEXT,
+    evm_sender TEXT,
     evm_nonce BIGINT,
     problem TEXT,
     fee TEXT,
@@ -85,6 +86,13 @@ CREATE TABLE intents (
 );
 
 CREATE INDEX intents_by_state ON intents (chain, state, created_at);
+-- A place on a chain has one intent. (One that failed before it was signed leaves its place free.)
+CREATE UNIQUE INDEX intents_by_evm_nonce ON intents (chain, evm_sender, evm_nonce)
+    WHERE state <> 'failed';
+CREATE UNIQUE INDEX intents_by_nonce_account ON intents (chain, nonce_account)
+    WHERE state IN ('built', 'signed', 'sent', 'unknown');
+-- An account takes its next nonce once the one before is signed: what is given up before leaves no gap.
+CREATE UNIQUE INDEX intents_unsigned ON intents (chain, evm_sender) WHERE state = 'built';
 
 -- Every transaction that was ever signed for an intent; any of them may be mined.
 CREATE TABLE attempts (
