@@ -298,13 +298,21 @@ impl Config {
         let invalid = |reason: String| Err(ConfigError::Invalid(reason));
         let mut names = BTreeSet::new();
         for chain in &self.chains {
-            if !names.insert(&chain.name) {
+            if !names.insert(chain.name.clone()) {
                 return invalid(format!("two chains are called {:?}", chain.name));
+            }
+            // Each would credit the deposits of the one network.
+            if !names.insert(chain.id.to_string()) {
+                return invalid(format!("two chains have the id {}", chain.id));
             }
             check_chain(chain)?;
         }
         let mut codes: BTreeSet<&String> = self.fiat.currencies.iter().collect();
+        let mut ids = BTreeSet::new();
         for asset in &self.assets {
+            if !ids.insert(asset.id.to_string()) {
+                return invalid(format!("two assets have the id {}", asset.id));
+            }
             if !codes.insert(&asset.code) {
                 return invalid(format!("two assets or currencies are called {:?}", asset.code));
             }

@@ -41,10 +41,15 @@ pub(crate) async fn step(app: &App) -> Result<(), Error> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "csv"))
         .collect();
     files.sort();
+    let mut failed = None;
     for file in files {
-        import(app, &file).await?;
+        // A file that cannot be booked does not hold up the others.
+        if let Err(error) = import(app, &file).await {
+            tracing::error!(file = %file.display(), %error, "statement not booked");
+            failed = Some(error);
+        }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 async fn import(app: &App, file: &Path) -> Result<(), Error> {
@@ -92,6 +97,9 @@ fn parse_line(line: &str) -> Result<Line, String> {
         return Err("the id must be 1 to 64 visible ASCII characters".into());
     }
     booked_on.parse::<jiff::civil::Date>().map_err(|error| error.to_string())?;
+    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err("the currency must be an ISO 4217 code".into());
+    }
     let amount: Amount = amount.parse().map_err(|error| format!("{error}"))?;
     if amount.is_zero() {
         return Err("the amount is zero".into());
@@ -167,6 +175,8 @@ mod tests {
             "id,booked_on,currency,amount,reference\nb1,2026-02-31,EUR,5,x",
             "id,booked_on,currency,amount,reference\n,2026-01-31,EUR,5,x",
             "id,booked_on,currency,amount,reference\nb1,2026-01-31,EUR,5",
+            "id,booked_on,currency,amount,reference\nb1,2026-01-31,euro,5,x",
+            "id,booked_on,currency,amount,reference\nb1,2026-01-31,,5,x",
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }

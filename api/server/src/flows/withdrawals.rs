@@ -51,6 +51,7 @@ pub(crate) async fn check(app: &App, order: Order) -> Result<Checked, Error> {
         ChainFamily::Evm | ChainFamily::Solana => vec![treasury::treasury(app, chain).await?],
     };
     let payment = Payment { to, asset: asset.id.clone(), amount: order.amount };
+    chain_families::check_payment(&payment)?;
     let intent = Intent {
         id: IntentId(Uuid::now_v7()),
         chain: chain.config.id.clone(),
@@ -64,8 +65,7 @@ pub(crate) async fn check(app: &App, order: Order) -> Result<Checked, Error> {
 /// Money to an address of this system would be a deposit and a withdrawal at once.
 async fn refuse_own(app: &App, chain: &str, destination: &str) -> Result<(), Error> {
     let mut tx = app.db.read().await?;
-    let issued = addresses::of_chain(&mut tx, chain).await?;
-    if issued.iter().any(|issued| issued.address == destination) {
+    if addresses::is_issued(&mut tx, chain, destination).await? {
         let detail = "the destination is an address of this system: use POST /v1/transfers instead";
         return Err(Error::refuse(Code::InvalidAddress, detail));
     }

@@ -48,8 +48,8 @@ impl Row {
     }
 }
 
-/// Adds an address; does nothing when it is there.
-pub(crate) async fn insert(tx: &mut Tx, issued: &Issued) -> Result<(), StoreError> {
+/// Adds an address; false when it is there.
+pub(crate) async fn insert(tx: &mut Tx, issued: &Issued) -> Result<bool, StoreError> {
     let sql = "INSERT INTO addresses (id, tenant_id, customer_id, chain, address, key_path, created_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
     let values = args![
@@ -61,7 +61,7 @@ pub(crate) async fn insert(tx: &mut Tx, issued: &Issued) -> Result<(), StoreErro
         issued.key.to_string(),
         issued.created_at,
     ];
-    tx.execute(sql, values).await.map(|_| ())
+    Ok(tx.execute(sql, values).await? == 1)
 }
 
 /// How many addresses of this chain and scheme (the prefix of the key path) a customer has.
@@ -92,6 +92,13 @@ pub(crate) async fn of_chain(tx: &mut Tx, chain: &str) -> Result<Vec<Issued>, St
     let sql = "SELECT tenant_id, customer_id, chain, address, key_path, created_at FROM addresses \
                WHERE chain = $1 ORDER BY created_at, key_path";
     collect(tx.fetch_all(sql, args![chain]).await?)
+}
+
+/// True for an address of this system.
+pub(crate) async fn is_issued(tx: &mut Tx, chain: &str, address: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT COUNT(*) FROM addresses WHERE chain = $1 AND address = $2";
+    let (count,): (i64,) = tx.fetch_one(sql, args![chain, address]).await?;
+    Ok(count > 0)
 }
 
 pub(crate) async fn by_key(
