@@ -159,6 +159,40 @@ fn tampered_copies_are_refused(receipt: &Path, copy: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Audits the exported log whole, with a receipt that somebody kept; then with one byte of one entry
+/// changed.
+#[tokio::test]
+async fn promise_39_an_exported_log_is_audited_whole() -> Result<()> {
+    let log = log().await?;
+    let folder = tempfile::TempDir::new()?;
+    let size = log.log.export(&mut log.db.read().await?, folder.path()).await?;
+    assert_eq!(size, Some(26));
+    let receipt = folder.path().join("receipt.json");
+    log.receipt(log.records[12], &receipt).await?;
+    let audit = || -> Result<(Option<i32>, Value)> {
+        let output = Command::new(env!("CARGO_BIN_EXE_roadstead-verify"))
+            .arg("--log")
+            .arg(folder.path())
+            .arg("--keep")
+            .arg(&receipt)
+            .args(["--json", "--key", &log_key("").0])
+            .output()?;
+        Ok((output.status.code(), serde_json::from_slice(&output.stdout)?))
+    };
+    let (code, answer) = audit()?;
+    ensure!(code == Some(0) && answer["size"] == 26, "{answer}");
+
+    let bundle = folder.path().join("tile/entries/000.p/26");
+    let mut bytes = std::fs::read(&bundle)?;
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&bundle, bytes)?;
+    let (code, answer) = audit()?;
+    ensure!(code == Some(1) && answer["code"] == "log", "{answer}");
+    assert!(answer["problem"].as_str().is_some_and(|problem| problem.starts_with("entry 25:")));
+    Ok(())
+}
+
 /// The public OpenTimestamps client (`pip install opentimestamps-client`) against the real node; named
 /// by `ROADSTEAD_OTS` or on the path.
 async fn the_ots_client_agrees(log: &Log, node: &str, folder: &Path) -> Result<()> {
