@@ -471,6 +471,11 @@ mod tests {
             ("finality = 6", "finality = 0"),
             ("name = \"evm\"", "name = \"bitcoin\""),
             ("code = \"ETH\"", "code = \"BTC\""),
+            ("id = \"eip155:1\"", "id = \"bip122:000000000019d6689c085ae165831e93\""),
+            (
+                "id = \"eip155:1/erc20:0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48\"",
+                "id = \"eip155:1/slip44:60\"",
+            ),
             ("origin = \"", "origin = \"a b"),
         ] {
             assert!(EXAMPLE.contains(old), "{old}");

@@ -185,7 +185,7 @@ async fn read_blocks(app: &App, chain: &Chain, last: &BlockRef, tip: &Tip) -> Re
     if chain.family() != ChainFamily::Solana
         && scanned.last().is_none_or(|newest| newest.block != target)
     {
-        return Ok(true);
+        return Ok(false);
     }
     store_blocks(app, chain, last, &scanned, &issued).await?;
     Ok(to < limit)

@@ -338,3 +338,32 @@ pub(crate) async fn halted(app: &App, chain: &Chain) -> Result<Option<String>, E
     let mut tx = app.db.read().await?;
     Ok(facts::halted(&mut tx, &chain.config.name).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use signer_protocol::RefusalCode;
+
+    use super::{Verdict, verdict};
+
+    #[test]
+    fn promise_29_a_hold_is_given_back_only_when_nothing_can_have_been_signed() {
+        for is_first in [true, false] {
+            // The intent may be signed with bytes that an older copy of the database has lost.
+            assert_eq!(verdict(RefusalCode::Conflict, is_first), Verdict::Later);
+            assert_eq!(verdict(RefusalCode::Policy, is_first), Verdict::Never);
+            assert_eq!(verdict(RefusalCode::Limit, is_first), Verdict::Later);
+            for code in
+                [RefusalCode::Unavailable, RefusalCode::JournalRolledBack, RefusalCode::Version]
+            {
+                assert_eq!(verdict(code, is_first), Verdict::Unclear, "{code}");
+            }
+        }
+        assert_eq!(verdict(RefusalCode::Frozen, true), Verdict::Later);
+        assert_eq!(verdict(RefusalCode::Frozen, false), Verdict::Unclear);
+        for code in [RefusalCode::BadRequest, RefusalCode::IntentMismatch, RefusalCode::KeyMismatch]
+        {
+            assert_eq!(verdict(code, true), Verdict::Never, "{code}");
+            assert_eq!(verdict(code, false), Verdict::Unclear, "{code}");
+        }
+    }
+}

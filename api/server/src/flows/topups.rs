@@ -3,10 +3,16 @@
 //! A file has the header `id,booked_on,currency,amount,reference`: the bank's id of the line, an ISO
 //! 8601 date, an ISO 4217 code, minor units, and the payment's reference, which is the customer's id.
 //! A line is credited once, by the bank's id. A line whose reference names no customer goes to
-//! suspense, never to a guess. A file that was read wholly is renamed to `….done`; one with a line
+//! suspense, never to a guess. A line that comes again with another content is not booked again, and
+//! raises an alarm.
+//!
+//! A file is read once it has not changed for a second; best is to write it under another name and to
+//! rename it when it is whole. A file that was read wholly is renamed to `….done`; one with a line
 //! that cannot be read is renamed to `….refused`, and nothing of it is credited.
 
+use std::ops::Not as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use api_audit::Record;
 use chain_core::Amount;
@@ -21,6 +27,8 @@ use crate::repo::customers;
 
 const HEADER: &str = "id,booked_on,currency,amount,reference";
 const FILE_BYTES_MAX: u64 = 16 << 20;
+/// A file that changed within this time may still be being written.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A credit line of a statement, as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +47,7 @@ pub(crate) async fn step(app: &App) -> Result<(), Error> {
         .map_err(Error::internal)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "csv"))
+        .filter(|path| is_quiet(path))
         .collect();
     files.sort();
     let mut failed = None;
@@ -50,6 +59,12 @@ pub(crate) async fn step(app: &App) -> Result<(), Error> {
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+fn is_quiet(file: &Path) -> bool {
+    let changed = std::fs::metadata(file).and_then(|file| file.modified());
+    // A time in the future says nothing.
+    changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age < QUIET)).not()
 }
 
 async fn import(app: &App, file: &Path) -> Result<(), Error> {
@@ -136,6 +151,11 @@ async fn credit(app: &App, line: &Line) -> Result<(), Error> {
         created_at: now,
     };
     if !bank::insert(&mut tx, &row).await? {
+        if !bank::is_same(&mut tx, &row).await? {
+            tracing::error!(line = %line.id, "a bank line came again with another content");
+            metrics::counter!("roadstead_alarms_total", "alarm" => "bank_line_changed")
+                .increment(1);
+        }
         return Ok(());
     }
     app.book_topup(&mut tx, document(&line.id), tenant, owner, &line.currency, line.amount).await?;

@@ -69,6 +69,16 @@ pub(crate) async fn insert(tx: &mut Tx, line: &BankLine) -> Result<bool, StoreEr
     Ok(tx.execute(sql, values).await? == 1)
 }
 
+/// True when the line that is stored under this id says the same.
+pub(crate) async fn is_same(tx: &mut Tx, line: &BankLine) -> Result<bool, StoreError> {
+    let sql = "SELECT COUNT(*) FROM bank_lines \
+               WHERE id = $1 AND currency = $2 AND amount = $3 AND reference = $4 AND booked_on = $5";
+    let values =
+        args![&line.id, &line.currency, line.amount.to_string(), &line.reference, &line.booked_on];
+    let (count,): (i64,) = tx.fetch_one(sql, values).await?;
+    Ok(count == 1)
+}
+
 /// A page of the tenant's top-ups in the order of their ids, after the id `after`.
 pub(crate) async fn page(
     tx: &mut Tx,

@@ -15,6 +15,9 @@ pub(crate) mod tenants;
 pub(crate) mod transfers;
 pub(crate) mod withdrawals;
 
+#[cfg(test)]
+mod tests;
+
 use std::str::FromStr;
 
 use api_store::StoreError;
