@@ -28,7 +28,7 @@ pub(crate) fn decode_floor(bytes: Option<&[u8]>) -> Result<Option<i128>, StoreEr
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
     use super::*;
     use proptest::prelude::*;
 

@@ -120,7 +120,9 @@ async fn follow_the_model(engine: Engine, seed: u64) {
         accounts.push(id);
     }
     accounts.push(AccountId::new(1_000_000));
-    let random = StdRng::seed_from_u64(seed);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = StdRng::from_seed(bytes);
     let mut generator =
         Generator { random, fixture: &fixture, accounts: accounts.clone(), sent: Vec::new() };
     let front = GroupCommit::start(fixture.ledger.clone());
