@@ -237,3 +237,20 @@ fn paying_everything_settles() {
     assert_eq!(loan.held().unwrap(), Money::ZERO);
     assert!(loan.worst_days_past_due() > 40);
 }
+
+/// Found by the property tests: the due date of the first new period, moved back to a Friday, was
+/// the day of the change itself, and its fee was billed within the change.
+#[test]
+fn a_new_period_is_never_due_on_the_day_of_the_change() {
+    use api_loans::calendar::{BusinessDayRule, Frequency};
+    let mut contract = plain_contract();
+    contract.start = date(2023, 5, 13);
+    contract.terms.frequency = Frequency::Weekly { every: 1 };
+    contract.terms.instalments = 1;
+    contract.terms.business_days.rule = BusinessDayRule::Preceding;
+    contract.terms.fees.instalment = Fee { fixed: money(770), ..Fee::default() };
+    let on = date(2024, 3, 8);
+    let change = Restructuring { arrears: Arrears::ReAge, ..Restructuring::default() };
+    let preview = preview(&contract, &[disbursed(&contract)], Uuid::nil(), &change, on).unwrap();
+    assert_eq!(preview.after.next.map(|(due, _)| due), Some(date(2024, 3, 15)));
+}

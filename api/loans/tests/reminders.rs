@@ -55,6 +55,10 @@ async fn every_decision_is_recorded_with_its_reason() -> anyhow::Result<()> {
         let world = World::new(engine, date(2024, 2, 20)).await?;
         let loan = world.lend().await?;
         let other = world.lend().await?;
+        let mut tx = world.db().begin().await?;
+        let due = world.loans.loans_to_remind(&mut tx, None, 10).await?;
+        assert_eq!(due, [(world.tenant, loan), (world.tenant, other)]);
+        tx.rollback().await?;
         assert_eq!(reason(&remind(&world, loan).await?), Some(Reason::UnknownDebtor));
         let strict = Contact { profile: Profile::built_in("eu")?, ..contact() };
         set_contact(&world, &strict).await?;
@@ -65,6 +69,11 @@ async fn every_decision_is_recorded_with_its_reason() -> anyhow::Result<()> {
         // The caps protect the person, not the loan.
         assert_eq!(reason(&remind(&world, other).await?), Some(Reason::DayCap));
         let mut tx = world.db().begin().await?;
+        let due = world.loans.loans_to_remind(&mut tx, None, 10).await?;
+        assert!(due.is_empty(), "all are decided for now: {due:?}");
+        let letter = world.loans.letter(&mut tx, world.tenant, &sent).await?;
+        assert!(letter.subject.contains("5 days late"), "{}", letter.subject);
+        assert!(letter.body.contains("1066.19 CNY"), "{}", letter.body);
         world.loans.note_delivery(&mut tx, world.tenant, sent.id, "250 queued").await?;
         assert!(world.loans.opt_out(&mut tx, world.tenant, "customer-1").await?);
         assert!(!world.loans.opt_out(&mut tx, world.tenant, "nobody").await?);

@@ -6,7 +6,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::float_arithmetic,
-    clippy::unwrap_used,
     reason = "a benchmark: it prints rates, and a failure ends it"
 )]
 

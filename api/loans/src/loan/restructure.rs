@@ -197,7 +197,7 @@ impl Loan {
     }
 
     /// The periods of `rest` and `extend` more of the contract's calendar; at least one, and none
-    /// that has ended.
+    /// that has ended or is due already.
     fn periods_from(&self, rest: &[Coming], extend: u32) -> Result<Vec<Period>, LoanError> {
         let mut all: Vec<Period> = rest.iter().map(|coming| coming.planned.period).collect();
         let billed = self.lines.iter().map(|line| line.number).max().unwrap_or(0);
@@ -206,7 +206,7 @@ impl Loan {
         let mut left = missing;
         while left > 0 {
             for period in periods(&self.contract, next, 1)? {
-                if period.end > self.clock {
+                if period.end > self.clock && period.due > self.clock {
                     all.push(period);
                     left = left.saturating_sub(1);
                 }

@@ -377,7 +377,8 @@ mod tests {
         let other = date(2024, 1, 1);
         let week = [sent(30, 1, other), sent(60, 1, other), sent(160, 1, other)];
         let week_free = week[2].at + SignedDuration::from_hours(168);
-        let cases: [(&str, &Debtor, i64, i8, &[Sent], Reason, Option<Timestamp>); 10] = [
+        type Row<'a> = (&'a str, &'a Debtor, i64, i8, &'a [Sent], Reason, Option<Timestamp>);
+        let cases: [Row<'_>; 10] = [
             ("opted out", &opted_out, 7, 12, &[], Reason::OptedOut, None),
             ("no consent", &silent, 7, 12, &[], Reason::NoConsent, None),
             ("no such zone", &nowhere, 7, 12, &[], Reason::UnknownDebtor, None),

@@ -3,7 +3,8 @@
 mod reminders;
 
 pub(crate) use reminders::{
-    contact, insert_reminder, lock_contact, note_delivery, put_contact, reminders, sent_reminders,
+    contact, insert_reminder, loans_to_remind, lock_contact, note_delivery, put_contact, reminders,
+    sent_reminders,
 };
 
 use std::collections::BTreeMap;

@@ -1,7 +1,6 @@
 use api_ledger::TenantId;
 use api_store::{Tx, args};
 use jiff::Timestamp;
-use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::{count, damaged, json, number, parsed, uuid};
@@ -48,11 +47,11 @@ pub(crate) async fn insert_reminder(
     tenant: TenantId,
     borrower: &str,
     reminder: &Reminder,
-    due: Option<Date>,
+    wait_until: Timestamp,
 ) -> Result<(), ServiceError> {
     let sql = "INSERT INTO loan_reminders (id, tenant_id, loan_id, borrower, decided_at, head,
-            sends, decision, rung_days, due_on, amount, send_before, delivery)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL)";
+            sends, decision, rung_days, due_on, amount, send_before, wait_until)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     let rung = match &reminder.decision {
         Decision::Send { rung_days, .. } => Some(*rung_days),
         Decision::Suppress { .. } => None,
@@ -67,9 +66,10 @@ pub(crate) async fn insert_reminder(
         rung.is_some(),
         json(&reminder.decision)?,
         rung,
-        due.map(day_number),
+        reminder.due.map(day_number),
         reminder.amount.map(|amount| amount.to_string()),
         reminder.send_before.map(Timestamp::as_microsecond),
+        wait_until.as_microsecond(),
     ];
     tx.execute(sql, values).await?;
     Ok(())
@@ -102,6 +102,7 @@ struct ReminderRow {
     decided_at: i64,
     head: i64,
     decision: String,
+    due_on: Option<i64>,
     amount: Option<String>,
     send_before: Option<i64>,
     delivery: Option<String>,
@@ -116,6 +117,7 @@ impl ReminderRow {
             head: count(self.head)?,
             decision: parsed(&self.decision)?,
             amount: self.amount.map(|amount| amount.parse()).transpose()?,
+            due: self.due_on.map(day_of).transpose()?,
             send_before: self.send_before.map(moment).transpose()?,
             delivery: self.delivery,
         })
@@ -127,7 +129,8 @@ pub(crate) async fn reminders(
     tenant: TenantId,
     loan: Uuid,
 ) -> Result<Vec<Reminder>, ServiceError> {
-    let sql = "SELECT id, loan_id, decided_at, head, decision, amount, send_before, delivery
+    let sql =
+        "SELECT id, loan_id, decided_at, head, decision, due_on, amount, send_before, delivery
         FROM loan_reminders WHERE tenant_id = $1 AND loan_id = $2 ORDER BY decided_at, id";
     let rows: Vec<ReminderRow> = tx.fetch_all(sql, args![tenant.get(), loan]).await?;
     rows.into_iter().map(ReminderRow::reminder).collect()
@@ -142,4 +145,18 @@ pub(crate) async fn note_delivery(
     let sql = "UPDATE loan_reminders SET delivery = $3
         WHERE tenant_id = $1 AND id = $2 AND sends";
     Ok(tx.execute(sql, args![tenant.get(), reminder, outcome]).await? == 1)
+}
+
+pub(crate) async fn loans_to_remind(
+    tx: &mut Tx,
+    now: i64,
+    after: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<(TenantId, Uuid)>, ServiceError> {
+    let sql = "SELECT tenant_id, id FROM loans WHERE running AND id > $1 AND NOT EXISTS (
+            SELECT 1 FROM loan_reminders r WHERE r.loan_id = loans.id AND r.wait_until > $2)
+        ORDER BY id LIMIT $3";
+    let after = after.map_or_else(String::new, |id| id.to_string());
+    let rows: Vec<(String, String)> = tx.fetch_all(sql, args![after, now, limit]).await?;
+    rows.iter().map(|(tenant, id)| Ok((TenantId::new(uuid(tenant)?), uuid(id)?))).collect()
 }

@@ -1,12 +1,15 @@
 use api_ledger::TenantId;
 use api_store::Tx;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Loans, ServiceError};
+use crate::calendar::days_between;
 use crate::loan::fold;
+use crate::messages::{Letter, LetterFacts, Messages};
 use crate::reminders::{Debtor, Decision, Profile, Reason, decide, dues};
 use crate::repo;
 use crate::{LoanError, Money};
@@ -40,10 +43,22 @@ pub struct Reminder {
     pub decision: Decision,
     /// What was due, when something was.
     pub amount: Option<Money>,
+    /// Since or on when.
+    pub due: Option<Date>,
     /// The latest moment at which it may leave.
     pub send_before: Option<Timestamp>,
     /// What became of it, when it was sent: the gateway's answer or receipt.
     pub delivery: Option<String>,
+}
+
+/// When to decide again: a day later where nothing else is known.
+fn wait(reminder: &Reminder) -> Timestamp {
+    let tomorrow = reminder.decided_at.saturating_add(SignedDuration::from_hours(24));
+    let tomorrow = tomorrow.unwrap_or(reminder.decided_at);
+    match &reminder.decision {
+        Decision::Suppress { retry_at: Some(at), .. } => (*at).min(tomorrow),
+        _ => tomorrow,
+    }
 }
 
 impl Loans {
@@ -141,11 +156,59 @@ impl Loans {
             head: stored.head,
             decision,
             amount,
+            due,
             send_before,
             delivery: None,
         };
-        repo::insert_reminder(tx, tenant, &stored.borrower, &reminder, due).await?;
+        repo::insert_reminder(tx, tenant, &stored.borrower, &reminder, wait(&reminder)).await?;
         Ok(reminder)
+    }
+
+    /// Up to `limit` running loans of any tenant, by id after `after`, about which a decision is to be
+    /// made: the last one was to wait until a time that has come, or there was none. A job calls
+    /// [`Loans::remind`] for each, in a transaction of its own.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn loans_to_remind(
+        &self,
+        tx: &mut Tx,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<(TenantId, Uuid)>, ServiceError> {
+        repo::loans_to_remind(tx, self.now().as_microsecond(), after, limit).await
+    }
+
+    /// The text of a reminder that is to be sent, in the borrower's language.
+    ///
+    /// # Errors
+    /// [`LoanError::UnknownEvent`] when it is not to be sent; [`LoanError::UnknownLoan`].
+    pub async fn letter(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        reminder: &Reminder,
+    ) -> Result<Letter, ServiceError> {
+        let stored = repo::loan(tx, tenant, reminder.loan).await?;
+        let stored = stored.ok_or(LoanError::UnknownLoan(reminder.loan))?;
+        let contact = repo::contact(tx, tenant, &stored.borrower).await?;
+        let facts = reminder.amount.zip(reminder.due).zip(contact);
+        let Decision::Send { template, .. } = &reminder.decision else {
+            return Err(LoanError::UnknownEvent.into());
+        };
+        let Some(((amount, due), contact)) = facts else {
+            return Err(LoanError::UnknownEvent.into());
+        };
+        let zone = TimeZone::get(&contact.debtor.zone).unwrap_or(TimeZone::UTC);
+        let today = reminder.decided_at.to_zoned(zone).date();
+        let facts = LetterFacts {
+            loan: &reminder.loan.to_string(),
+            amount,
+            currency: &stored.contract.terms.currency,
+            due,
+            days: days_between(due, today),
+        };
+        Ok(Messages::new(&contact.debtor.language)?.letter(template, &facts)?)
     }
 
     /// Notes what became of a reminder that was sent.

@@ -100,6 +100,8 @@ CREATE TABLE loan_reminders (
     due_on BIGINT,
     amount TEXT,
     send_before BIGINT,
+    -- When to decide again.
+    wait_until BIGINT NOT NULL,
     delivery TEXT
 );
 
