@@ -17,6 +17,8 @@ const LEASE_MS: i64 = 30_000;
 /// How long a job that failed waits before it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 const BANK_POLL: Duration = Duration::from_millis(500);
+const LEDGER_POLL: Duration = Duration::from_secs(1);
+const LEDGER_BATCH: u32 = 1_000;
 const SETUP_POLL: Duration = Duration::from_secs(1);
 
 /// Starts all jobs; they end when `stop` turns true.
@@ -37,7 +39,24 @@ pub(crate) fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
     spawn(&mut jobs, app, "bank", BANK_POLL, stop, |app| async move {
         topups::step(&app).await.map(|()| false)
     });
+    spawn(
+        &mut jobs,
+        app,
+        "ledger",
+        LEDGER_POLL,
+        stop,
+        |app| async move { tidy_ledger(&app).await },
+    );
     jobs
+}
+
+/// Releases pending transfers whose time is over, and gives events their public places; true while
+/// there is more.
+async fn tidy_ledger(app: &App) -> Result<bool, Error> {
+    let expired = app.ledger.expire_pending(LEDGER_BATCH).await?;
+    let placed = app.ledger.place_events(LEDGER_BATCH).await?;
+    let batch = usize::try_from(LEDGER_BATCH).map_err(Error::internal)?;
+    Ok(expired.max(placed) >= batch)
 }
 
 fn spawn_chain_jobs(jobs: &mut JoinSet<()>, app: &App, chain: &str, stop: &watch::Receiver<bool>) {

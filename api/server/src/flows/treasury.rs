@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use crate::app::{App, now_ms};
 use crate::chains::Chain;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::repo::addresses::{self, Issued};
+use crate::repo::blocks;
 
 /// The scheme of a network's treasury, and of deposit addresses where none is asked for.
 pub(crate) const fn default_scheme(family: ChainFamily) -> KeyScheme {
@@ -54,9 +55,37 @@ pub(crate) async fn issue(
     let mut tx = app.db.read().await?;
     let known = addresses::by_key(&mut tx, &chain.config.name, key).await?;
     drop(tx);
-    if let Some(known) = known {
-        return Ok(known.keyed(&chain.config.id)?);
+    match known {
+        Some(known) => Ok(known.keyed(&chain.config.id)?),
+        None => add(app, chain, owner, key).await.map(|(address, _)| address),
     }
+}
+
+/// The address of a key that nobody has yet; `None` when another caller was quicker.
+pub(crate) async fn issue_new(
+    app: &App,
+    chain: &Chain,
+    owner: (Uuid, Uuid),
+    key: KeyPath,
+) -> Result<Option<KeyedAddress>, Error> {
+    let (address, is_new) = add(app, chain, Some(owner), key).await?;
+    Ok(is_new.then_some(address))
+}
+
+/// The key's address from the signer, and whether the table did not have it.
+async fn add(
+    app: &App,
+    chain: &Chain,
+    owner: Option<(Uuid, Uuid)>,
+    key: KeyPath,
+) -> Result<(KeyedAddress, bool), Error> {
+    // Scanning begins at the tip: what is paid to an address before that would never be seen.
+    let mut tx = app.db.read().await?;
+    if blocks::newest(&mut tx, &chain.config.name).await?.is_none() {
+        let detail = format!("{} is not scanned yet; try again in a moment", chain.config.name);
+        return Err(Error::refuse(Code::Unavailable, detail));
+    }
+    drop(tx);
     let request = AddressRequest { chain: chain.config.id.clone(), key };
     let address = chain.check_address(app.signer.address(&request).await?.as_str())?;
     let issued = Issued {
@@ -68,7 +97,7 @@ pub(crate) async fn issue(
         created_at: now_ms(),
     };
     let mut tx = app.db.begin().await?;
-    addresses::insert(&mut tx, &issued).await?;
+    let is_new = addresses::insert(&mut tx, &issued).await?;
     tx.commit().await?;
-    Ok(KeyedAddress { key, address })
+    Ok((KeyedAddress { key, address }, is_new))
 }

@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 
 use super::problem::{Problem, ProblemDocument};
 use crate::app::{App, fiat_decimals};
+use crate::chains::Chain;
 use crate::config::Finality;
+use crate::error::{Code, Error};
 use crate::repo::{blocks, facts};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -101,18 +103,22 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Health>) 
     let signer = app.signer.hello().await.map(|_| ());
     parts.insert("signer".to_owned(), word(signer.map_err(|error| error.to_string())));
     for chain in app.chains.iter() {
-        let node = match chain.node().await {
-            Ok(node) => chain_core::Node::tip(node).await.map(|_| ()),
-            Err(error) => Err(error),
-        };
-        parts.insert(
-            format!("chain:{}", chain.config.name),
-            word(node.map_err(|error| error.to_string())),
-        );
+        let part = follows(&app, chain).await.map_err(|error| error.to_string());
+        parts.insert(format!("chain:{}", chain.config.name), word(part));
     }
     let ready = parts.values().all(|word| word == "ok");
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Health { ready, parts }))
+}
+
+/// The node answers, and its blocks are being scanned.
+async fn follows(app: &App, chain: &Chain) -> Result<(), Error> {
+    chain_core::Node::tip(chain.node().await?).await?;
+    let mut tx = app.db.read().await?;
+    match blocks::newest(&mut tx, &chain.config.name).await? {
+        Some(_) => Ok(()),
+        None => Err(Error::refuse(Code::Unavailable, "nothing was scanned yet")),
+    }
 }
 
 fn word(outcome: Result<(), String>) -> String {
