@@ -228,12 +228,18 @@ impl AuditLog {
         anchors::in_state(tx, self.id, state).await
     }
 
-    /// All anchors of checkpoints of at least `size` leaves.
+    /// The first `limit` anchors of checkpoints of at least `size` leaves, the smallest checkpoint
+    /// first.
     ///
     /// # Errors
     /// [`AuditError::Store`].
-    pub async fn anchors_from(&self, tx: &mut Tx, size: u64) -> Result<Vec<Anchor>, AuditError> {
-        anchors::from_size(tx, self.id, size).await
+    pub async fn anchors_from(
+        &self,
+        tx: &mut Tx,
+        size: u64,
+        limit: u32,
+    ) -> Result<Vec<Anchor>, AuditError> {
+        anchors::page(tx, self.id, size, limit).await
     }
 
     /// Records what happened to an anchor.

@@ -120,7 +120,8 @@ impl From<Code> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        // Two transactions stood in each other's way; the same request again finds the way free.
+        if error.is_retryable() { Code::Unavailable.into() } else { Self::internal(error) }
     }
 }
 

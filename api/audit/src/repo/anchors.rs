@@ -85,6 +85,20 @@ pub(crate) async fn from_size(tx: &mut Tx, log: i64, size: u64) -> Result<Vec<An
     rows.into_iter().map(anchor).collect()
 }
 
+/// The first of these.
+pub(crate) async fn page(
+    tx: &mut Tx,
+    log: i64,
+    size: u64,
+    limit: u32,
+) -> Result<Vec<Anchor>, AuditError> {
+    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, problem, attempts, \
+                  created_at, updated_at FROM audit_anchors \
+                  WHERE log_id = $1 AND size >= $2 ORDER BY size, chain LIMIT $3";
+    let rows: Vec<Row> = tx.fetch_all(select, args![log, to_db(size)?, limit]).await?;
+    rows.into_iter().map(anchor).collect()
+}
+
 pub(crate) async fn save(tx: &mut Tx, log: i64, anchor: &Anchor) -> Result<(), AuditError> {
     let update = "UPDATE audit_anchors SET state = $1, intent_id = $2, tx = $3, fee = $4, \
                   evidence = $5, problem = $6, attempts = $7, updated_at = $8 \

@@ -1,7 +1,7 @@
 //! Records to signed checkpoints, checkpoints to the chains. An anchor is an intent like any other:
 //! built by the executor, judged by the signer's policy.
 
-use api_audit::{AnchorState, AnchorUpdate};
+use api_audit::{Anchor, AnchorState, AnchorUpdate};
 use api_store::Tx;
 use chain_core::{
     Action, Amount, AnchorCommitment, AnchorEvidence, ChainFamily, Intent, IntentId, KeyedAddress,
@@ -60,16 +60,27 @@ async fn start_due(app: &App) -> Result<(), Error> {
     let due = app.audit.anchors(&mut tx, AnchorState::Due).await.map_err(Error::internal)?;
     drop(tx);
     for anchor in due {
-        let Ok(id) = anchor.chain.parse() else { continue };
-        let chain = app.chains.with_id(&id)?;
-        if !is_ready(chain).await? {
-            continue;
+        // A chain that does not answer, or is not configured any more, does not hold up the others.
+        if let Err(error) = start_one(app, &anchor).await {
+            tracing::warn!(chain = anchor.chain, size = anchor.size, %error, "anchor not started");
         }
-        let signers = match chain.family() {
-            ChainFamily::Bitcoin => Vec::new(),
-            ChainFamily::Evm | ChainFamily::Solana => vec![treasury::treasury(app, chain).await?],
-        };
-        let mut tx = app.db.begin().await?;
+    }
+    Ok(())
+}
+
+async fn start_one(app: &App, anchor: &Anchor) -> Result<(), Error> {
+    let chain = app.chains.with_id(&anchor.chain.parse()?)?;
+    if !is_ready(chain).await? {
+        return Ok(());
+    }
+    let signers = match chain.family() {
+        ChainFamily::Bitcoin => Vec::new(),
+        ChainFamily::Evm | ChainFamily::Solana => vec![treasury::treasury(app, chain).await?],
+    };
+    let mut tx = app.db.begin().await?;
+    // Another server may have started it meanwhile.
+    let due = app.audit.anchors(&mut tx, AnchorState::Due).await.map_err(Error::internal)?;
+    if due.contains(anchor) {
         start(app, &mut tx, chain, anchor.size, &signers).await?;
         tx.commit().await?;
     }

@@ -144,7 +144,11 @@ pub(crate) struct AnchorQuery {
     size: u64,
 }
 
-/// Lists the anchors: checkpoint, chain, state, transaction, cost. Public.
+/// How many anchors one answer lists.
+const ANCHORS_MAX: u32 = 500;
+
+/// Lists at most 500 anchors, the smallest checkpoint first: checkpoint, chain, state, transaction,
+/// cost. Public.
 #[utoipa::path(get, path = "/v1/anchors", tag = "audit", params(AnchorQuery),
     responses((status = 200, body = Vec<Object>), (status = "default", body = ProblemDocument)))]
 pub(crate) async fn anchors(
@@ -152,7 +156,8 @@ pub(crate) async fn anchors(
     Args(query): Args<AnchorQuery>,
 ) -> Result<Json<Vec<api_audit::Anchor>>, Problem> {
     let mut tx = app.db.read().await?;
-    Ok(Json(app.audit.anchors_from(&mut tx, query.size).await.map_err(Error::from)?))
+    let anchors = app.audit.anchors_from(&mut tx, query.size, ANCHORS_MAX).await;
+    Ok(Json(anchors.map_err(Error::from)?))
 }
 
 /// The newest checkpoint, a C2SP signed note. Public.
