@@ -139,6 +139,15 @@ fn anchored(commitment: &AnchorCommitment) -> TxOut {
     TxOut { value: bitcoin::Amount::ZERO, script_pubkey: anchor_script(commitment) }
 }
 
+/// Checks what of a payment can be checked before there is a world to build it in: asset, network,
+/// address, amount.
+///
+/// # Errors
+/// [`BuildError`]: zero, dust, more than there can be, another network's address or asset.
+pub fn check_payment(payment: &Payment, chain: &ChainId) -> Result<(), BuildError> {
+    paid(payment, chain).map(|_| ())
+}
+
 fn paid(payment: &Payment, chain: &ChainId) -> Result<TxOut, BuildError> {
     if payment.asset != chain.native() {
         return Err(BuildError::Unsupported(format!(

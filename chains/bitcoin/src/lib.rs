@@ -13,7 +13,7 @@ mod sign;
 
 pub use address::{address_of_public_key, address_of_script, check_address, network, script_of};
 pub use anchor::{ANCHOR_PAYLOAD_BYTES, anchor_payload, read_anchor_payload};
-pub use build::{build, sweepable};
+pub use build::{build, check_payment, sweepable};
 pub use describe::describe;
 pub use fee::{FEE_RATE_SAT_PER_KWU_MAX, RELAY_SAT_PER_KWU};
 pub use open::PSBT_BYTES_MAX;

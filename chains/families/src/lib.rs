@@ -3,7 +3,8 @@
 
 use chain_core::{
     Address, Amount, AssetId, BuildError, ChainFamily, ChainId, Context, IdError, Intent,
-    KeyScheme, Signature, SignedTx, SigningPayload, TxSummary, UncheckedAddress, UnsignedTx,
+    KeyScheme, Payment, Signature, SignedTx, SigningPayload, TxSummary, UncheckedAddress,
+    UnsignedTx,
 };
 
 /// Checks that `text` is an address of `chain`, checksum and network, and gives its canonical form.
@@ -50,6 +51,23 @@ pub fn address_of_public_key(
             let key = public_key.try_into().map_err(|_| length())?;
             chain_solana::address_of_public_key(chain, key)
         }
+    }
+}
+
+/// Checks what of a payment can be checked before there is a world to build it in, so that a caller
+/// hears at once of an amount that the chain never carries.
+///
+/// # Errors
+/// [`BuildError::Zero`], [`BuildError::Dust`], [`BuildError::Amount`] past what the chain can count.
+pub fn check_payment(payment: &Payment) -> Result<(), BuildError> {
+    if payment.amount.is_zero() {
+        return Err(BuildError::Zero);
+    }
+    match payment.asset.chain().family() {
+        ChainFamily::Bitcoin => chain_bitcoin::check_payment(payment, payment.asset.chain()),
+        // Lamports and token units are 64-bit numbers there.
+        ChainFamily::Solana => Ok(payment.amount.to_u64().map(|_| ())?),
+        ChainFamily::Evm => Ok(()),
     }
 }
 

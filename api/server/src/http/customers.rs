@@ -152,9 +152,15 @@ pub(crate) async fn create_address(
     let prefix = first.rsplit_once('/').map_or("", |(prefix, _)| prefix);
     let used = addresses::count(&mut tx, id, &chain.config.name, prefix).await?;
     drop(tx);
-    let index = u32::try_from(used).map_err(Error::internal)?;
-    let key = treasury::key(scheme, customer.key_account, Branch::External, index)?;
-    let keyed = treasury::issue(&app, chain, Some((caller.tenant, id)), key).await?;
+    let mut index = u32::try_from(used).map_err(Error::internal)?;
+    // Of callers at the same moment each gets an address of its own.
+    let keyed = loop {
+        let key = treasury::key(scheme, customer.key_account, Branch::External, index)?;
+        match treasury::issue_new(&app, chain, (caller.tenant, id), key).await? {
+            Some(keyed) => break keyed,
+            None => index = index.checked_add(1).ok_or_else(|| Error::internal("no index left"))?,
+        }
+    };
     let view = AddressView {
         chain: body.value.chain,
         address: keyed.address.as_str().to_owned(),
