@@ -10,7 +10,7 @@ use testnets::stack::{Api, Outside, Stack, StackOptions};
 use testnets::{BitcoinOptions, EvmOptions, TestEnv};
 
 /// How long anything may take on this machine, which may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the networks that tick make a block.
 const TICK: Duration = Duration::from_millis(250);
 
