@@ -62,8 +62,6 @@ async fn thaw(world: &World, asset: &str) {
         .arg(folder.join("signer.toml"))
         .arg("thaw")
         .args(["--asset", asset, "--reason", "looked into"])
-        .arg("--passphrase-file")
-        .arg(folder.join("passphrase"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -40,15 +40,18 @@ fn odd_values() -> Vec<Value> {
 async fn hostile_input_is_answered(engine: Engine) {
     let world = World::start(Setup::EVM.on(engine)).await;
     let belongings = Belongings::of(&world).await;
+    let mut faults = Vec::new();
     for operation in operations(&world).await {
         let key =
             if operation.is_operators { &world.stack.operator_key } else { &world.tenant_key };
         if operation.has_body {
-            odd_bodies(&world, &belongings, &operation, key).await;
-            odd_fields(&world, &belongings, &operation, key).await;
+            odd_bodies(&world, &belongings, &operation, key, &mut faults).await;
+            odd_fields(&world, &belongings, &operation, key, &mut faults).await;
         }
-        odd_paths(&world, &belongings, &operation, key).await;
+        odd_paths(&world, &belongings, &operation, key, &mut faults).await;
     }
+    faults.dedup();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     // After all that it works as before.
     let check = world.operator.get("/v1/treasury/ledger-check").await.unwrap();
     assert_eq!(check["clean"], true, "{check}");
@@ -66,12 +69,22 @@ async fn promise_38_no_input_gives_a_5xx_on_postgresql() {
 }
 
 fn assert_refused(answer: &Answer, codes: &[&str], place: &str) {
+    if answer.status >= 500 {
+        // Noted where it was met.
+        return;
+    }
     assert!((400..500).contains(&answer.status), "{place}: {answer:?}");
     assert!(codes.contains(&answer.code()), "{place}: {answer:?}");
 }
 
 /// Bodies that are no JSON, or no object, or too much of one.
-async fn odd_bodies(world: &World, belongings: &Belongings, operation: &Operation, key: &str) {
+async fn odd_bodies(
+    world: &World,
+    belongings: &Belongings,
+    operation: &Operation,
+    key: &str,
+    faults: &mut Vec<String>,
+) {
     let place = format!("{} {}", operation.method, operation.path);
     let call = || belongings.call(world, operation, None).key(key);
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -88,24 +101,24 @@ async fn odd_bodies(world: &World, belongings: &Belongings, operation: &Operatio
         deep_field.as_bytes(),
     ];
     for body in broken {
-        let answer = call().raw("application/json", body).send().await;
+        let answer = call().raw("application/json", body).probe(faults).await;
         assert_refused(&answer, &["bad_request", "unprocessable"], &place);
     }
     for body in [json!(null), json!([]), json!("x"), json!(1)] {
-        let answer = call().json(&body).send().await;
+        let answer = call().json(&body).probe(faults).await;
         assert_refused(&answer, &["unprocessable"], &place);
     }
     let right = belongings.body(operation).unwrap().to_string();
-    let answer = call().raw("text/plain", right.clone()).send().await;
+    let answer = call().raw("text/plain", right.clone()).probe(faults).await;
     assert_refused(&answer, &["unsupported_media_type"], &place);
     let mut unknown: Value = serde_json::from_str(&right).unwrap();
     unknown["no_such_field"] = json!(1);
-    let answer = call().json(&unknown).send().await;
+    let answer = call().json(&unknown).probe(faults).await;
     assert_refused(&answer, &["unprocessable"], &place);
     assert!(answer.text.contains("no_such_field") || right == "{}", "{place}: {answer:?}");
     let twice = right.replacen('{', &format!("{{{},", right.trim_matches(['{', '}'])), 1);
     if right.len() > 2 && !right.contains("terms") {
-        let answer = call().raw("application/json", twice).send().await;
+        let answer = call().raw("application/json", twice).probe(faults).await;
         assert_refused(&answer, &["bad_request", "unprocessable"], &place);
     }
     let large = format!("{{\"x\":\"{}\"}}", "x".repeat(2 << 20));
@@ -115,7 +128,13 @@ async fn odd_bodies(world: &World, belongings: &Belongings, operation: &Operatio
 }
 
 /// Each field in turn with each odd value.
-async fn odd_fields(world: &World, belongings: &Belongings, operation: &Operation, key: &str) {
+async fn odd_fields(
+    world: &World,
+    belongings: &Belongings,
+    operation: &Operation,
+    key: &str,
+    faults: &mut Vec<String>,
+) {
     let right = belongings.body(operation).unwrap();
     for name in right.as_object().unwrap().keys() {
         for odd in odd_values() {
@@ -124,7 +143,7 @@ async fn odd_fields(world: &World, belongings: &Belongings, operation: &Operatio
             let call = belongings.call(world, operation, None).key(key);
             // Some are right after all: a name may be odd, a filter may be absent. None is a 5xx,
             // which `send` sees to.
-            let answer = call.json(&body).send().await;
+            let answer = call.json(&body).probe(faults).await;
             let is_amount = ["amount", "principal"].contains(&name.as_str());
             if is_amount {
                 let place = format!("{} {name} {odd}", operation.path);
@@ -132,14 +151,20 @@ async fn odd_fields(world: &World, belongings: &Belongings, operation: &Operatio
             }
             if odd.as_str().is_some_and(|text| text.chars().any(char::is_control)) {
                 let place = format!("{} {name} {odd:?}", operation.path);
-                assert!((400..500).contains(&answer.status), "{place}: {answer:?}");
+                assert!(answer.status >= 400, "{place}: {answer:?}");
             }
         }
     }
 }
 
 /// Odd ids in the path and odd queries behind it.
-async fn odd_paths(world: &World, belongings: &Belongings, operation: &Operation, key: &str) {
+async fn odd_paths(
+    world: &World,
+    belongings: &Belongings,
+    operation: &Operation,
+    key: &str,
+    faults: &mut Vec<String>,
+) {
     if operation.method != "get" {
         return;
     }
@@ -170,19 +195,19 @@ async fn odd_paths(world: &World, belongings: &Belongings, operation: &Operation
         "=",
     ] {
         let path = own.split('?').next().unwrap();
-        Call::new(world, "get", &format!("{path}?{query}")).key(key).send().await;
+        Call::new(world, "get", &format!("{path}?{query}")).key(key).probe(faults).await;
     }
     if operation.path.contains('{') {
         for id in ["%00", "%2e%2e%2f", "..%2f..%2fetc%2fpasswd", "%F0%9F%92%A9", "'", "%25", "0"] {
             let path = operation.path.replace("{id}", id).replace("{asset}", id);
             let path = path.split('{').next().unwrap().to_owned()
                 + if path.contains('{') { id } else { "" };
-            let answer = Call::new(world, "get", &path).key(key).send().await;
+            let answer = Call::new(world, "get", &path).key(key).probe(faults).await;
             assert_refused(&answer, &["not_found", "bad_request"], &path);
         }
         let path = operation.path.replace("{id}", &belongings.alice).replace("{asset}", "%00");
         if !path.contains('{') {
-            Call::new(world, "get", &path).key(key).send().await;
+            Call::new(world, "get", &path).key(key).probe(faults).await;
         }
     }
 }

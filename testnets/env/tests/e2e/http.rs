@@ -67,6 +67,16 @@ impl Call {
         answer
     }
 
+    /// As [`Call::send`], but a 5xx is noted, so that one run finds them all.
+    pub(crate) async fn probe(&self, faults: &mut Vec<String>) -> Answer {
+        let answer = self.try_send().await.unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        if answer.status >= 500 {
+            let body = String::from_utf8_lossy(&self.body).chars().take(300).collect::<String>();
+            faults.push(format!("{} to {} {} {body}", answer.status, self.method, self.url));
+        }
+        answer
+    }
+
     /// As [`Call::send`], but 5xx are answers, too, and a connection may break.
     pub(crate) async fn try_send(&self) -> Result<Answer, reqwest::Error> {
         // A client of its own, as of a caller of its own.
