@@ -46,6 +46,9 @@ fn refuse(rejection: &JsonRejection) -> Error {
     Error::refuse(code, rejection.body_text())
 }
 
+/// The character that no text in a PostgreSQL database can have, as it stands in a URL.
+const NUL: &str = "%00";
+
 /// Path parameters.
 #[derive(Debug)]
 pub(crate) struct Params<T>(pub(crate) T);
@@ -55,9 +58,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         match Path::<T>::from_request_parts(parts, app).await {
-            Ok(Path(value)) => Ok(Self(value)),
+            Ok(Path(value)) if !parts.uri.path().contains(NUL) => Ok(Self(value)),
             // An id that cannot be one names nothing.
-            Err(_) => Err(Error::from(Code::NotFound).into()),
+            _ => Err(Error::from(Code::NotFound).into()),
         }
     }
 }
@@ -70,6 +73,9 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Args<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains(NUL)) {
+            return Err(Error::refuse(Code::BadRequest, "the query has a NUL character").into());
+        }
         match Query::<T>::from_request_parts(parts, app).await {
             Ok(Query(value)) => Ok(Self(value)),
             Err(rejection) => Err(Error::refuse(Code::BadRequest, rejection.body_text()).into()),

@@ -252,6 +252,10 @@ pub(crate) async fn repay(
     if let Some(reference) = &new.reference {
         check_text("reference", reference, 140)?;
     }
+    if !app.config.fiat.currencies.contains(&new.currency) {
+        let detail = format!("{:?} is no configured currency", new.currency);
+        return Err(Error::refuse(Code::UnknownAsset, detail).into());
+    }
     let amount = loan_money(&new.amount)?;
     let tenant = TenantId::new(caller.tenant);
     let mut attempt = match idempotency::begin(&app, caller.tenant, key, body.hash).await? {
