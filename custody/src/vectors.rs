@@ -161,6 +161,24 @@ fn promise_02_bip84_and_bip86_first_addresses_keys() {
     assert_eq!(checked, 6);
 }
 
+/// Other wallets' nested SegWit accounts derive here, too, although no address of that kind is
+/// issued: the key by our derivation, the address by rust-bitcoin.
+#[test]
+fn promise_02_bip49_first_key_and_address() {
+    let Some(vectors) = json("bips/bip-0049.json") else { return };
+    let fields = |index: usize| &vectors[index]["fields"];
+    let phrase = Phrase::parse(field(fields(0), "masterseedWords")).unwrap();
+    let seed = phrase.seed("");
+    let master = ExtendedPrivate::master(&**seed.reveal()).unwrap();
+    let node = master.derive(&steps("m/49'/1'/0'/0/0")).unwrap();
+    let public = compressed(&node);
+    let expected = field(fields(2), "account0recvPublicKeyHex").trim_start_matches("0x");
+    assert_eq!(public, bytes(expected));
+    let key = bitcoin::CompressedPublicKey::from_slice(&public).unwrap();
+    let address = bitcoin::Address::p2shwpkh(&key, bitcoin::Network::Testnet).to_string();
+    assert!(field(fields(4), "address").contains(&address), "{address}");
+}
+
 #[test]
 fn promise_02_slip10_on_both_curves() {
     let Some(groups) = json("slip10/slip-0010.json") else { return };
