@@ -1,6 +1,5 @@
 //! What every request and job shares.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -101,13 +100,10 @@ impl App {
         Ok(())
     }
 
-    /// The decimals of every asset and currency that the configuration names.
+    /// True for the code of an asset or currency that the configuration names.
     #[must_use]
-    pub fn decimals(&self) -> BTreeMap<String, u8> {
-        let chain = self.config.assets.iter().map(|asset| (asset.code.clone(), asset.decimals));
-        let fiat =
-            self.config.fiat.currencies.iter().map(|code| (code.clone(), fiat_decimals(code)));
-        chain.chain(fiat).collect()
+    pub fn knows_asset(&self, code: &str) -> bool {
+        self.config.fiat.currencies.contains(code) || self.chains.asset(code).is_ok()
     }
 }
 
@@ -122,16 +118,10 @@ fn operator_key_hash(file: &Path) -> Result<[u8; 32], Error> {
     Ok(Sha256::digest(key.as_bytes()).into())
 }
 
-/// ISO 4217: most currencies have two decimals; these have not.
+/// The decimals of a configured currency; two for a code that ISO 4217 does not list.
 #[must_use]
 pub(crate) fn fiat_decimals(currency: &str) -> u8 {
-    match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
-        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        "CLF" | "UYW" => 4,
-        _ => 2,
-    }
+    api_ledger::iso4217_decimals(currency).unwrap_or(2)
 }
 
 /// Milliseconds since 1970.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::app::{App, now_ms};
 use crate::books::HOUSE;
-use crate::chains::{Chain, is_native};
+use crate::chains::Chain;
 use crate::error::Error;
 use crate::repo::addresses::Issued;
 use crate::repo::coins::StoredCoin;
@@ -389,13 +389,11 @@ async fn credit(app: &App, deposit: &Deposit) -> Result<(), Error> {
 }
 
 /// The height up to which coins are final and may be spent, and the same for coinbase coins.
-pub(crate) fn spendable_heights(app: &App, chain: &Chain, tip: &Tip) -> Result<(u64, u64), Error> {
-    let asset = app.chains.native(chain)?;
-    debug_assert!(is_native(asset), "coins are native");
+pub(crate) fn spendable_heights(chain: &Chain, tip: &Tip) -> (u64, u64) {
     let depth = match chain.config.finality {
         crate::config::Finality::Confirmations(depth) => u64::from(depth),
         crate::config::Finality::Finalized => 1,
     };
     let head = tip.head.height;
-    Ok((head.saturating_add(1).saturating_sub(depth), head.saturating_sub(COINBASE_MATURITY)))
+    (head.saturating_add(1).saturating_sub(depth), head.saturating_sub(COINBASE_MATURITY))
 }

@@ -200,7 +200,7 @@ pub(crate) async fn coins_of(
     wanted: impl Fn(KeyPath) -> bool + Send,
 ) -> Result<Vec<Coin>, Error> {
     let tip = chain.node().await?.tip().await?;
-    let (height_max, coinbase_max) = deposits::spendable_heights(app, chain, &tip)?;
+    let (height_max, coinbase_max) = deposits::spendable_heights(chain, &tip);
     let mut tx = app.db.read().await?;
     let issued = addresses::of_chain(&mut tx, &chain.config.name).await?;
     let stored = coins::spendable(&mut tx, &chain.config.name, height_max, coinbase_max).await?;

@@ -70,7 +70,7 @@ pub(crate) async fn create(
     caller.require(Scope::Transfer)?;
     let new = body.value;
     let amount = Money::new(&new.asset, &new.amount).positive()?;
-    if !app.decimals().contains_key(&new.asset) {
+    if !app.knows_asset(&new.asset) {
         return Err(Error::from(Code::UnknownAsset).into());
     }
     if new.from == new.to {
