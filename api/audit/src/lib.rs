@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod anchors;
+mod bulk;
 mod check;
 mod error;
 mod log;
@@ -9,10 +10,12 @@ mod ots;
 mod receipt;
 mod record;
 mod repo;
+mod subjects;
 mod tiles;
 mod tree;
 
 pub use anchors::{Anchor, AnchorState, AnchorUpdate};
+pub use bulk::Appended;
 pub use check::{Checked, Damage};
 pub use error::AuditError;
 pub use log::{AuditLog, Commitment, TreeHead};
@@ -20,5 +23,6 @@ pub use ots::Ots;
 pub use receipt::{Disclosure, Receipt, RecordStatus};
 pub use record::{Record, RecordId};
 pub use repo::trees::StoredCheckpoint;
+pub use subjects::SubjectStatus;
 pub use tiles::TileRequest;
 pub use tree::MemoryTree;

@@ -75,6 +75,9 @@ pub struct ServerConfig {
     /// The largest request body in bytes.
     #[serde(default = "default_body_bytes_max")]
     pub body_bytes_max: usize,
+    /// The largest body in bytes of a request that has many items.
+    #[serde(default = "default_bulk_body_bytes_max")]
+    pub bulk_body_bytes_max: usize,
     /// A request that takes longer is answered with 503.
     #[serde(default = "default_request_timeout_secs")]
     pub request_timeout_secs: u64,
@@ -86,6 +89,10 @@ fn default_listen() -> SocketAddr {
 
 const fn default_body_bytes_max() -> usize {
     1 << 20
+}
+
+const fn default_bulk_body_bytes_max() -> usize {
+    16 << 20
 }
 
 const fn default_request_timeout_secs() -> u64 {

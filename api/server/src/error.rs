@@ -1,5 +1,6 @@
 //! What can go wrong, in the caller's words: a stable code, its HTTP status and what to do.
 
+use api_audit::AuditError;
 use api_ledger::{LedgerError, PostError, Refusal};
 use api_loans::{LoanError, ServiceError};
 use api_store::StoreError;
@@ -58,6 +59,8 @@ catalogue! {
     SameAccount = "same_account", 409, "Sender and recipient are the same.";
     InsufficientFunds = "insufficient_funds", 409, "The available balance is too small.";
     InvalidState = "invalid_state", 409, "This is not possible in the present state; the detail says why.";
+    LegalHold = "legal_hold", 409, "The person's data is under legal hold and cannot be erased; lift the hold first.";
+    Erased = "erased", 409, "The person's data was erased; nothing personal can be recorded under this subject again.";
     NotAnchored = "not_anchored", 409, "The record is not anchored yet; try again later.";
     BodyTooLarge = "body_too_large", 413, "The request body is larger than this server accepts.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON with the header Content-Type: application/json.";
@@ -122,6 +125,29 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         // Two transactions stood in each other's way; the same request again finds the way free.
         if error.is_retryable() { Code::Unavailable.into() } else { Self::internal(error) }
+    }
+}
+
+impl From<AuditError> for Error {
+    fn from(error: AuditError) -> Self {
+        let code = match error {
+            AuditError::NoSuchRecord(_) => {
+                // The same words for what is not there and what is another's.
+                return Self::refuse(
+                    Code::NotFound,
+                    "there is no audit record of yours with this id",
+                );
+            }
+            AuditError::Store(error) => return error.into(),
+            AuditError::NotYet(_) => Code::NotAnchored,
+            AuditError::OutOfRange { .. } => Code::BadRequest,
+            AuditError::LegalHold { .. } => Code::LegalHold,
+            AuditError::Erased(_) => Code::Erased,
+            AuditError::Record(_) => Code::Unprocessable,
+            AuditError::ExternalIdUsed { .. } => Code::AlreadyExists,
+            error => return Self::internal(error),
+        };
+        Self::refuse(code, error.to_string())
     }
 }
 

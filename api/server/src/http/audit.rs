@@ -1,4 +1,4 @@
-use api_audit::{AuditError, Disclosure, RecordId, TileRequest};
+use api_audit::TileRequest;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -7,101 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use super::auth::{Caller, Scope};
 use super::extract::{Args, Params};
 use super::missing;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::App;
-use crate::error::{Code, Error};
-
-impl From<AuditError> for Error {
-    fn from(error: AuditError) -> Self {
-        match error {
-            AuditError::NoSuchRecord(_) => missing("audit record"),
-            AuditError::NotYet(_) => Self::refuse(Code::NotAnchored, error.to_string()),
-            AuditError::OutOfRange { .. } => Self::refuse(Code::BadRequest, error.to_string()),
-            AuditError::LegalHold { .. } | AuditError::Erased(_) => {
-                Self::refuse(Code::InvalidState, error.to_string())
-            }
-            error => Self::internal(error),
-        }
-    }
-}
-
-/// Refuses a record of another tenant, in the same words as one that is not there.
-async fn own(
-    app: &App,
-    tx: &mut api_store::Tx,
-    caller: &Caller,
-    id: Uuid,
-) -> Result<RecordId, Error> {
-    let owner = app.audit.tenant_of(tx, RecordId(id)).await?;
-    if owner.is_some_and(|owner| owner == caller.tenant.to_string()) {
-        return Ok(RecordId(id));
-    }
-    Err(missing("audit record"))
-}
-
-/// How far a record is: queued, logged, anchored on which chains, final.
-#[utoipa::path(get, path = "/v1/audit/records/{id}", tag = "audit", params(("id" = Uuid, Path)),
-    security(("api_key" = [])),
-    responses((status = 200, body = Object), (status = "default", body = ProblemDocument)))]
-pub(crate) async fn record(
-    State(app): State<App>,
-    caller: Caller,
-    Params(id): Params<Uuid>,
-) -> Result<Json<api_audit::RecordStatus>, Problem> {
-    caller.require(Scope::Read)?;
-    let mut tx = app.db.read().await?;
-    let id = own(&app, &mut tx, &caller, id).await?;
-    Ok(Json(app.audit.status(&mut tx, id).await.map_err(Error::from)?))
-}
-
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ReceiptQuery {
-    /// Which fields to disclose, separated by commas; all when absent.
-    fields: Option<String>,
-}
-
-/// The record's receipt: one bundle that `roadstead-verify` checks offline.
-#[utoipa::path(get, path = "/v1/audit/records/{id}/receipt", tag = "audit",
-    params(("id" = Uuid, Path), ReceiptQuery), security(("api_key" = [])),
-    responses((status = 200, body = Object), (status = "default", body = ProblemDocument)))]
-pub(crate) async fn receipt(
-    State(app): State<App>,
-    caller: Caller,
-    Params(id): Params<Uuid>,
-    Args(query): Args<ReceiptQuery>,
-) -> Result<Json<api_audit::Receipt>, Problem> {
-    caller.require(Scope::Read)?;
-    let disclosure = match query.fields {
-        None => Disclosure::All,
-        Some(names) => Disclosure::Only(names.split(',').map(str::to_owned).collect()),
-    };
-    let mut tx = app.db.read().await?;
-    let id = own(&app, &mut tx, &caller, id).await?;
-    Ok(Json(app.audit.receipt(&mut tx, id, &disclosure).await.map_err(Error::from)?))
-}
-
-/// The record's inclusion proof as a C2SP `.tlog-proof` file.
-#[utoipa::path(get, path = "/v1/audit/records/{id}/tlog-proof", tag = "audit", params(("id" = Uuid, Path)),
-    security(("api_key" = [])),
-    responses((status = 200, body = String, content_type = "text/plain"),
-              (status = "default", body = ProblemDocument)))]
-pub(crate) async fn tlog_proof(
-    State(app): State<App>,
-    caller: Caller,
-    Params(id): Params<Uuid>,
-) -> Result<String, Problem> {
-    caller.require(Scope::Read)?;
-    let mut tx = app.db.read().await?;
-    let id = own(&app, &mut tx, &caller, id).await?;
-    Ok(app.audit.tlog_proof(&mut tx, id).await.map_err(Error::from)?)
-}
+use crate::error::Error;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]

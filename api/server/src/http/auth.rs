@@ -34,11 +34,23 @@ pub(crate) enum Scope {
     Loans,
     /// Make and revoke API keys.
     Keys,
+    /// Write records of one's own to the audit log.
+    Audit,
+    /// Erase a person's data in the audit log, and hold it against erasure.
+    Privacy,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Read, Self::Customers, Self::Withdraw, Self::Transfer, Self::Loans, Self::Keys];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Read,
+        Self::Customers,
+        Self::Withdraw,
+        Self::Transfer,
+        Self::Loans,
+        Self::Keys,
+        Self::Audit,
+        Self::Privacy,
+    ];
 
     const fn text(self) -> &'static str {
         match self {
@@ -48,6 +60,8 @@ impl Scope {
             Self::Transfer => "transfer",
             Self::Loans => "loans",
             Self::Keys => "keys",
+            Self::Audit => "audit",
+            Self::Privacy => "privacy",
         }
     }
 }
@@ -67,6 +81,8 @@ pub(crate) fn split(stored: &str) -> Vec<Scope> {
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) tenant: Uuid,
+    /// Which key it is.
+    pub(crate) key: Uuid,
     scopes: Vec<Scope>,
 }
 
@@ -104,7 +120,7 @@ impl FromRequestParts<App> for Caller {
             same && key.revoked_at.is_none() && key.expires_at.is_none_or(|expires| now < expires)
         });
         let key = valid.ok_or(Code::Unauthorized).map_err(Error::from)?;
-        Ok(Self { tenant: key.tenant, scopes: split(&key.scopes) })
+        Ok(Self { tenant: key.tenant, key: key.id, scopes: split(&key.scopes) })
     }
 }
 

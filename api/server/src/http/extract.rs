@@ -1,7 +1,7 @@
 //! Extractors whose refusals are problem documents.
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Json, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -34,6 +34,27 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
         let Json(value) =
             Json::<T>::from_request(request, app).await.map_err(|rejection| refuse(&rejection))?;
         Ok(Self { value, hash })
+    }
+}
+
+/// A JSON body of many items, up to `server.bulk_body_bytes_max`.
+#[derive(Debug)]
+pub(crate) struct Bulk<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Bulk<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let limit = app.config.server.bulk_body_bytes_max;
+        let bytes =
+            axum::body::to_bytes(body, limit).await.map_err(|_| Error::from(Code::BodyTooLarge))?;
+        let mut request = Request::from_parts(parts, axum::body::Body::from(bytes));
+        // Read already, within our own limit.
+        DefaultBodyLimit::disable().apply(&mut request);
+        let Json(value) =
+            Json::<T>::from_request(request, app).await.map_err(|rejection| refuse(&rejection))?;
+        Ok(Self(value))
     }
 }
 

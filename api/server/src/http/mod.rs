@@ -10,7 +10,9 @@ mod idempotency;
 mod loans;
 mod operator;
 mod problem;
+mod records;
 mod status;
+mod subjects;
 mod tenants;
 mod transfers;
 mod views;
@@ -86,9 +88,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(loans::schedule))
         .routes(routes!(loans::settlement_quote))
         .routes(routes!(loans::repay, loans::repayments))
-        .routes(routes!(audit::record))
-        .routes(routes!(audit::receipt))
-        .routes(routes!(audit::tlog_proof))
+        .merge(records::routes())
+        .merge(subjects::routes())
         .routes(routes!(audit::consistency))
         .routes(routes!(audit::anchors))
         .routes(routes!(audit::checkpoint))
@@ -114,7 +115,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The router with its layers.
 fn router(app: App, metrics: PrometheusHandle) -> Router {
     let (router, document) = api().split_for_parts();
-    let body_max = app.config.server.body_bytes_max;
+    // Each extractor has a limit of its own below this one.
+    let body_max = app.config.server.body_bytes_max.max(app.config.server.bulk_body_bytes_max);
     let timeout = Duration::from_secs(app.config.server.request_timeout_secs);
     router
         .route("/openapi.json", get(move || async move { axum::Json(document) }))

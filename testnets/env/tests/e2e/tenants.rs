@@ -55,6 +55,7 @@ impl Belongings {
             ("/v1/transfers/", text(&transfer, "id")),
             ("/v1/loans/", text(&loan, "id")),
             ("/v1/audit/records/", record),
+            ("/v1/audit/subjects/", format!("customer:{alice}")),
             ("/v1/api-keys/", text(&key, "id")),
             ("/v1/treasury/intents/", text(&items(&intents)[0], "id")),
         ];
@@ -91,6 +92,8 @@ impl Belongings {
                 json!({ "customer": alice, "product": self.product, "principal": "1000" })
             }
             "/v1/loans/{id}/repayments" => json!({ "amount": "100", "currency": "EUR" }),
+            "/v1/audit/records" => json!({ "records": [{ "id": "r-1", "kind": "note" }] }),
+            "/v1/audit/subjects/{id}/legal-hold" => json!({ "reason": "case 7" }),
             "/v1/treasury/sweeps" => json!({ "asset": "ETH" }),
             "/v1/treasury/freezes" => json!({ "asset": "RTT", "reason": "a test" }),
             // New here: refused for its form at the latest.

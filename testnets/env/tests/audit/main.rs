@@ -1,0 +1,14 @@
+//! The audit log as a bank's integrator, its auditor and its operator meet it: the public HTTP API,
+//! the command line, and verifiers that know nothing of the server.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod offline;
+mod records;
+mod subjects;
+
+#[path = "../e2e/http.rs"]
+#[allow(dead_code, clippy::allow_attributes, reason = "this program uses a part")]
+mod http;
+#[path = "../e2e/world.rs"]
+#[allow(dead_code, clippy::allow_attributes, reason = "this program uses a part")]
+mod world;
