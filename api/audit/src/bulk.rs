@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use api_store::Tx;
 
 use crate::log::AuditLog;
-use crate::repo::records;
+use crate::repo::subjects;
 use crate::{AuditError, Record, RecordId};
 
 /// What became of one record of a list.
@@ -102,11 +102,11 @@ fn refused(reason: String) -> Appended {
 
 /// The subjects of these records that were erased.
 async fn erased_among(tx: &mut Tx, list: &[Record]) -> Result<BTreeSet<String>, AuditError> {
-    let subjects: BTreeSet<&String> =
+    let named: BTreeSet<&String> =
         list.iter().filter_map(|record| record.subject.as_ref()).collect();
     let mut erased = BTreeSet::new();
-    for subject in subjects {
-        let found = records::subject(tx, subject).await?;
+    for subject in named {
+        let found = subjects::subject(tx, subject).await?;
         if found.is_some_and(|found| found.erased_at.is_some()) {
             erased.insert(subject.clone());
         }

@@ -9,12 +9,14 @@ use api_verify::merkle::{Hash, leaf_hash};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::log::{MAP_KIND, open_personal};
+use crate::append::open_personal;
+use crate::log::MAP_KIND;
 use crate::map::{EMPTY, Map, link};
 use crate::record::{Fields, leaf_holds, time_text};
 use crate::repo::records::{self, Row};
 use crate::repo::streams::{self, Head};
 use crate::repo::trees::{self, StoredCheckpoint};
+use crate::repo::{batches, subjects};
 use crate::tree::{Growth, TILE_WIDTH, Tiles, range_hash};
 use crate::{AuditError, AuditLog};
 
@@ -106,8 +108,12 @@ impl AuditLog {
             }
             from = to;
         }
-        if trees::numbered(tx, self.id).await? != state.size {
-            return Err(damaged(state.size, "it was inserted behind the log's end"));
+        if batches::numbered(tx, self.id).await? != (state.size, state.size) {
+            let index = batches::first_gap(tx, self.id).await?.unwrap_or(state.size);
+            return Err(damaged(
+                index,
+                "the batches do not follow each other, or go on behind the end",
+            ));
         }
         if let Some((&size, _)) = check.checkpoints.range(state.size + 1..).next() {
             return Err(Damage::Checkpoint { size, first: state.size, last: size - 1 });
@@ -146,7 +152,7 @@ impl Check<'_> {
         let personal =
             open_personal(tx, row).await.map_err(|_| wrong("its personal data is damaged"))?;
         let erased = match &row.subject_id {
-            Some(subject) => records::subject(tx, subject).await?,
+            Some(subject) => subjects::subject(tx, subject).await?,
             None => None,
         };
         let erased = erased.is_some_and(|subject| subject.erased_at.is_some());

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod anchors;
+mod append;
 mod bulk;
 mod check;
 mod error;

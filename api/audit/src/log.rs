@@ -1,20 +1,19 @@
 //! The log: appending, sequencing, checkpoints, proofs and tiles.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use api_store::{Db, Tx};
 use api_verify::merkle::{Hash, leaf_hash};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::append::{encode, ensure_subjects};
 use crate::map::{EMPTY, Map, link};
-use crate::record::{Fields, encode_leaf};
-use crate::repo::records::{self, NewRow, Row};
 use crate::repo::streams::{self, Head};
 use crate::repo::trees::{self, LogState, StoredCheckpoint};
+use crate::repo::{batches, records, subjects};
 use crate::tree::{self, Growth, Range, TILE_WIDTH, TileId};
 use crate::{AuditError, Record, RecordId};
 
@@ -95,99 +94,9 @@ impl AuditLog {
         TreeHead { origin: self.origin.clone(), size, root }
     }
 
-    /// Writes a record in the caller's transaction: it is durable when that is. It gets its index
-    /// from [`AuditLog::sequence`] or [`AuditLog::seal`] later.
-    ///
-    /// # Errors
-    /// [`AuditError::Record`] when it cannot be encoded, [`AuditError::ExternalIdUsed`] when its
-    /// external id names another record, [`AuditError::Erased`] when it holds personal data of a
-    /// subject that was erased, [`AuditError::Store`].
-    pub async fn append_in(&self, tx: &mut Tx, record: &Record) -> Result<RecordId, AuditError> {
-        record.check()?;
-        if let Some(found) = self.find_external(tx, record).await? {
-            return Ok(found);
-        }
-        let id = RecordId(Uuid::now_v7());
-        let row = self.encode(tx, id, record, None).await?;
-        if records::insert(tx, self.id, row).await? {
-            return Ok(id);
-        }
-        // Another server inserted the same external id between the look and the insertion.
-        let found = self.find_external(tx, record).await?;
-        found.ok_or_else(|| AuditError::damaged("a record was refused and is not there"))
-    }
-
-    /// Writes many records with one statement, in their order, and answers their ids. A record whose
-    /// external id is there already, from before or from earlier in the list, is not written again.
-    ///
-    /// # Errors
-    /// As for [`AuditLog::append_in`]; then nothing of the list is to be kept: roll back.
-    pub async fn append_many_in(
-        &self,
-        tx: &mut Tx,
-        list: &[Record],
-    ) -> Result<Vec<RecordId>, AuditError> {
-        let mut ids = Vec::with_capacity(list.len());
-        let mut rows = Vec::with_capacity(list.len());
-        for record in list {
-            record.check()?;
-            let id = RecordId(Uuid::now_v7());
-            rows.push(self.encode(tx, id, record, None).await?);
-            ids.push(id);
-        }
-        let inserted = records::insert_many(tx, self.id, &rows).await?;
-        if inserted != rows.len() as u64 {
-            for (id, record) in ids.iter_mut().zip(list) {
-                *id = self.find_external(tx, record).await?.unwrap_or(*id);
-            }
-        }
-        Ok(ids)
-    }
-
-    async fn encode<'a>(
-        &self,
-        tx: &mut Tx,
-        id: RecordId,
-        record: &'a Record,
-        index: Option<u64>,
-    ) -> Result<NewRow<'a>, AuditError> {
-        let open = Fields::new(record.open_fields(id)?);
-        let personal = Fields::new(record.personal.clone());
-        let leaf = encode_leaf(&[&open, &personal]);
-        let personal_fields = match &record.subject {
-            Some(subject) => seal_personal(tx, subject, &personal, id).await?,
-            None => None,
-        };
-        Ok(NewRow { id, record, leaf, open_fields: open.to_bytes()?, personal_fields, index })
-    }
-
-    /// The record that has this one's external id already, if it is the same; its time may differ.
-    async fn find_external(
-        &self,
-        tx: &mut Tx,
-        record: &Record,
-    ) -> Result<Option<RecordId>, AuditError> {
-        let Some((tenant, external_id)) = &record.external else { return Ok(None) };
-        let row = records::by_external_id(tx, self.id, tenant, external_id).await?;
-        let Some(row) = row else { return Ok(None) };
-        let id = row.id()?;
-        let mut wanted = record.open_fields(id)?;
-        let mut found = Fields::from_bytes(&row.open_fields)?.values;
-        for fields in [&mut wanted, &mut found] {
-            fields.remove("time");
-        }
-        let same_personal = match open_personal(tx, &row).await? {
-            Some(personal) => personal.values == record.personal,
-            None => true,
-        };
-        if wanted == found && same_personal && row.subject_id == record.subject {
-            return Ok(Some(id));
-        }
-        Err(AuditError::ExternalIdUsed { external_id: external_id.clone(), record: id })
-    }
-
-    /// Gives indices to records that have none, at most `limit`, without gaps and each exactly once,
-    /// however many servers call it. Answers how many.
+    /// Gives indices to records that have none, without gaps and each exactly once, however many
+    /// servers call it: to as many as were written in whole calls with `limit` records together, and
+    /// at least one call. Answers how many.
     ///
     /// # Errors
     /// [`AuditError::Store`]; nothing has changed then.
@@ -208,34 +117,43 @@ impl AuditLog {
         state: &mut LogState,
         limit: u32,
     ) -> Result<u64, AuditError> {
-        let leaves = records::number(tx, self.id, state.size, limit).await?;
+        let numbered = batches::number(tx, self.id, state.size, limit).await?;
+        if numbered.is_empty() {
+            return Ok(0);
+        }
+        let leaves = records::leaves(tx, self.id, &numbered).await?;
         let mut growth = self.growth(tx, state.size).await?;
-        let mut heads: BTreeMap<String, Head> = BTreeMap::new();
+        let mut heads = self.stream_heads(tx, &leaves).await?;
         for (stream, leaf) in &leaves {
             let hash = leaf_hash(leaf);
             growth.push(hash);
-            if let Some(stream) = stream {
-                if !heads.contains_key(stream) {
-                    let head = self.stream_head(tx, stream).await?;
-                    heads.insert(stream.clone(), head);
-                }
-                if let Some(head) = heads.get_mut(stream) {
-                    head.events += 1;
-                    head.head = link(&head.head, &hash);
-                }
+            if let Some(head) = stream.as_ref().and_then(|stream| heads.get_mut(stream)) {
+                head.events += 1;
+                head.head = link(&head.head, &hash);
             }
         }
-        for head in heads.values() {
-            streams::save_stream(tx, self.id, head).await?;
-        }
-        self.save_growth(tx, &growth).await?;
+        streams::save_streams(tx, self.id, heads.values()).await?;
+        trees::save_tiles(tx, self.id, growth.changed()).await?;
         state.size = growth.size();
         Ok(leaves.len() as u64)
     }
 
-    async fn stream_head(&self, tx: &mut Tx, stream: &str) -> Result<Head, AuditError> {
-        let head = streams::stream(tx, self.id, stream).await?;
-        Ok(head.unwrap_or_else(|| Head { stream: stream.to_owned(), events: 0, head: EMPTY }))
+    /// The heads of the streams that these leaves belong to.
+    async fn stream_heads(
+        &self,
+        tx: &mut Tx,
+        leaves: &[(Option<String>, Vec<u8>)],
+    ) -> Result<BTreeMap<String, Head>, AuditError> {
+        let names: BTreeSet<&str> =
+            leaves.iter().filter_map(|(stream, _)| stream.as_deref()).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let new = |name: &str| Head { stream: name.to_owned(), events: 0, head: EMPTY };
+        let mut heads: BTreeMap<String, Head> =
+            names.iter().map(|name| ((*name).to_owned(), new(name))).collect();
+        for head in streams::streams(tx, self.id, &names).await? {
+            heads.insert(head.stream.clone(), head);
+        }
+        Ok(heads)
     }
 
     async fn growth(&self, tx: &mut Tx, size: u64) -> Result<Growth, AuditError> {
@@ -248,13 +166,6 @@ impl AuditLog {
             }
         }
         Ok(Growth::new(size, tiles))
-    }
-
-    async fn save_growth(&self, tx: &mut Tx, growth: &Growth) -> Result<(), AuditError> {
-        for (id, hashes) in growth.changed() {
-            trees::save_tile(tx, self.id, id, hashes).await?;
-        }
-        Ok(())
     }
 
     /// Gives every waiting record its index, writes the map of streams as the last leaf, and answers
@@ -289,11 +200,11 @@ impl AuditLog {
         map.save(tx).await?;
         streams::mark_streams_mapped(tx, self.id).await?;
         let record = Record::new(MAP_KIND, at_ms).field("root", STANDARD.encode(state.map_root));
-        let row = self.encode(tx, RecordId(Uuid::now_v7()), &record, Some(state.size)).await?;
+        let row = encode(RecordId(Uuid::now_v7()), &record, &HashMap::new())?;
         let mut growth = self.growth(tx, state.size).await?;
         growth.push(leaf_hash(&row.leaf));
-        records::insert(tx, self.id, row).await?;
-        self.save_growth(tx, &growth).await?;
+        records::insert(tx, self.id, vec![row], Some(state.size)).await?;
+        trees::save_tiles(tx, self.id, growth.changed()).await?;
         state.size = growth.size();
         state.sealed_size = state.size;
         Ok(())
@@ -450,8 +361,8 @@ impl AuditLog {
         subject: &str,
         reason: Option<&str>,
     ) -> Result<(), AuditError> {
-        ensure_subject(tx, subject).await?;
-        records::set_legal_hold(tx, subject, reason).await?;
+        ensure_subjects(tx, &BTreeSet::from([subject])).await?;
+        subjects::set_legal_hold(tx, subject, reason).await?;
         Ok(())
     }
 
@@ -466,8 +377,8 @@ impl AuditLog {
         subject: &str,
         at_ms: i64,
     ) -> Result<RecordId, AuditError> {
-        ensure_subject(tx, subject).await?;
-        let held = records::lock_subject(tx, subject).await?.unwrap_or_default();
+        ensure_subjects(tx, &BTreeSet::from([subject])).await?;
+        let held = subjects::lock(tx, subject).await?.unwrap_or_default();
         if let Some(reason) = held.legal_hold {
             return Err(AuditError::LegalHold { subject: subject.to_owned(), reason });
         }
@@ -476,53 +387,11 @@ impl AuditLog {
             let row = records::by_external_id(tx, self.id, OWN_TENANT, &external_id).await?;
             return row.ok_or_else(|| AuditError::damaged("an erasure is not in the log"))?.id();
         }
-        let erased = records::erase_subject(tx, subject, at_ms).await?;
+        let erased = subjects::erase(tx, subject, at_ms).await?;
         let record = Record::new(ERASED_KIND, at_ms)
             .field("subject", subject)
             .field("records", erased.to_string())
             .external_id(OWN_TENANT, external_id);
         self.append_in(tx, &record).await
-    }
-}
-
-async fn ensure_subject(tx: &mut Tx, subject: &str) -> Result<(), AuditError> {
-    if records::subject(tx, subject).await?.is_none() {
-        let mut key = [0; 32];
-        rand::rng().fill_bytes(&mut key);
-        records::insert_subject(tx, subject, key).await?;
-    }
-    Ok(())
-}
-
-async fn seal_personal(
-    tx: &mut Tx,
-    subject: &str,
-    personal: &Fields,
-    id: RecordId,
-) -> Result<Option<Vec<u8>>, AuditError> {
-    ensure_subject(tx, subject).await?;
-    if personal.values.is_empty() {
-        return Ok(None);
-    }
-    match subject_key(tx, subject).await? {
-        Some(key) => Ok(Some(personal.seal(&key, id)?)),
-        None => Err(AuditError::Erased(subject.to_owned())),
-    }
-}
-
-async fn subject_key(tx: &mut Tx, subject: &str) -> Result<Option<[u8; 32]>, AuditError> {
-    let key = records::subject(tx, subject).await?.and_then(|found| found.key);
-    let damaged = |_| AuditError::damaged(format!("the key of {subject}"));
-    key.map(|key| key.try_into().map_err(damaged)).transpose()
-}
-
-/// The personal fields of a record; `None` when there are none any more.
-pub(crate) async fn open_personal(tx: &mut Tx, row: &Row) -> Result<Option<Fields>, AuditError> {
-    let (Some(subject), Some(sealed)) = (&row.subject_id, &row.personal_fields) else {
-        return Ok(None);
-    };
-    match subject_key(tx, subject).await? {
-        Some(key) => Ok(Some(Fields::unseal(sealed, &key, row.id()?)?)),
-        None => Ok(None),
     }
 }

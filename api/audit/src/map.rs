@@ -148,11 +148,9 @@ impl Map {
     }
 
     pub(crate) async fn save(&mut self, tx: &mut Tx) -> Result<(), AuditError> {
-        for hash in std::mem::take(&mut self.new) {
-            let node = self.known.get(&hash).copied();
-            let node = node.ok_or_else(|| AuditError::damaged("a node of the map"))?;
-            streams::save_map_node(tx, &hash, &node).await?;
-        }
+        let new = std::mem::take(&mut self.new);
+        let nodes = new.into_iter().filter_map(|hash| Some((hash, *self.known.get(&hash)?)));
+        streams::save_map_nodes(tx, nodes).await?;
         Ok(())
     }
 }

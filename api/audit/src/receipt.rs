@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::log::{MAP_KIND, open_personal};
+use crate::append::open_personal;
+use crate::log::MAP_KIND;
 use crate::map::Map;
 use crate::record::Fields;
 use crate::repo::anchors;

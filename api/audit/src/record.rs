@@ -109,6 +109,16 @@ impl Record {
         self
     }
 
+    /// The tenant and its id.
+    pub(crate) fn external(&self) -> Option<(&str, &str)> {
+        self.external.as_ref().map(|(tenant, id)| (tenant.as_str(), id.as_str()))
+    }
+
+    /// Whether both say the same, perhaps at different times.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        *self == Self { at_ms: self.at_ms, ..other.clone() }
+    }
+
     pub(crate) fn check(&self) -> Result<(), AuditError> {
         let wrong = |what: String| Err(AuditError::Record(what));
         for (name, value) in self.open.iter().chain(&self.personal) {

@@ -1,8 +1,10 @@
 //! All SQL of the log.
 
 pub(crate) mod anchors;
+pub(crate) mod batches;
 pub(crate) mod records;
 pub(crate) mod streams;
+pub(crate) mod subjects;
 pub(crate) mod trees;
 
 use crate::AuditError;
@@ -20,4 +22,9 @@ pub(crate) fn from_db(value: i64) -> Result<u64, AuditError> {
 /// A hash as it was stored.
 pub(crate) fn hash_from_db(bytes: &[u8]) -> Result<[u8; 32], AuditError> {
     bytes.try_into().map_err(|_| AuditError::damaged("a hash is not 32 bytes long"))
+}
+
+/// A list as a statement takes it.
+pub(crate) fn json(list: &(impl serde::Serialize + ?Sized)) -> Result<String, AuditError> {
+    serde_json::to_string(list).map_err(|error| AuditError::Record(error.to_string()))
 }

@@ -4,7 +4,7 @@ use api_store::Tx;
 
 use crate::AuditError;
 use crate::log::AuditLog;
-use crate::repo::records;
+use crate::repo::subjects;
 
 /// Where a subject's data stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl AuditLog {
         tx: &mut Tx,
         subject: &str,
     ) -> Result<Option<SubjectStatus>, AuditError> {
-        let found = records::subject(tx, subject).await?;
+        let found = subjects::subject(tx, subject).await?;
         Ok(found.map(|found| SubjectStatus {
             legal_hold: found.legal_hold,
             erased_at_ms: found.erased_at,

@@ -107,27 +107,41 @@ fn first_bad(damage: Result<api_audit::Checked, Damage>) -> String {
 async fn promise_39_a_flipped_leaf_is_named() {
     let world = World::new(Engine::Sqlite).await;
     let sql = "UPDATE audit_records SET leaf = CAST(replace(leaf, X'616D6F756E74', \
-               X'616D6F756E75') AS BLOB) WHERE leaf_index = 123";
+               X'616D6F756E75') AS BLOB) WHERE seq = \
+               (SELECT seq FROM audit_leaves WHERE leaf_index = 123)";
     world.attack(sql, args![]).await;
     assert_eq!(first_bad(world.check().await), "record 123");
     assert!(matches!(world.audit().await, Err(LogError::Entry { index: 123 })));
 }
 
+/// A change of the record with index 77.
+macro_rules! record_77 {
+    ($change:literal) => {
+        concat!(
+            "UPDATE audit_records SET ",
+            $change,
+            " WHERE seq = (SELECT seq FROM audit_leaves WHERE leaf_index = 77)"
+        )
+    };
+}
+
 #[tokio::test]
 async fn promise_39_a_flip_in_any_column_of_a_record_is_named() {
     for column in [
-        "UPDATE audit_records SET kind = 'loan.payout' WHERE leaf_index = 77",
-        "UPDATE audit_records SET stream = 'loan:5' WHERE leaf_index = 77",
-        "UPDATE audit_records SET stream = NULL WHERE leaf_index = 77",
-        "UPDATE audit_records SET tenant_id = 'other' WHERE leaf_index = 77",
-        "UPDATE audit_records SET external_id = 'f77' WHERE leaf_index = 77",
-        "UPDATE audit_records SET created_at = created_at + 1 WHERE leaf_index = 77",
-        "UPDATE audit_records SET id = '0198f000-0000-7000-8000-000000000000' WHERE leaf_index = 77",
-        "UPDATE audit_records SET personal_fields = NULL WHERE leaf_index = 77",
-        "UPDATE audit_records SET personal_fields = X'00' WHERE leaf_index = 77",
-        "UPDATE audit_records SET open_fields = X'7B7D' WHERE leaf_index = 77",
-        "UPDATE audit_records SET open_fields = CAST(replace(open_fields, '\"77\"', '\"78\"') AS \
-         BLOB) WHERE leaf_index = 77",
+        record_77!("kind = 'loan.payout'"),
+        record_77!("stream = 'loan:5'"),
+        record_77!("stream = NULL"),
+        record_77!("tenant_id = 'other'"),
+        record_77!("external_id = 'f77'"),
+        record_77!("created_at = created_at + 1"),
+        record_77!("id = '0198f000-0000-7000-8000-000000000000'"),
+        record_77!("personal_fields = NULL"),
+        record_77!("personal_fields = X'00'"),
+        record_77!("open_fields = X'7B7D'"),
+        record_77!(
+            "open_fields = CAST(replace(open_fields, '\"77\"', '\"78\"') AS \
+         BLOB)"
+        ),
     ] {
         let world = World::new(Engine::Sqlite).await;
         world.attack(column, args![]).await;
@@ -141,16 +155,19 @@ async fn promise_39_a_flip_of_any_byte_of_a_record_is_named() {
     let world = World::new(Engine::Sqlite).await;
     for (select, update) in [
         (
-            "SELECT leaf FROM audit_records WHERE leaf_index = 5",
-            "UPDATE audit_records SET leaf = $1 WHERE leaf_index = 5",
+            "SELECT leaf FROM audit_records JOIN audit_leaves USING (seq) WHERE leaf_index = 5",
+            "UPDATE audit_records SET leaf = $1 \
+             WHERE seq = (SELECT seq FROM audit_leaves WHERE leaf_index = 5)",
         ),
         (
-            "SELECT open_fields FROM audit_records WHERE leaf_index = 5",
-            "UPDATE audit_records SET open_fields = $1 WHERE leaf_index = 5",
+            "SELECT open_fields FROM audit_records JOIN audit_leaves USING (seq) WHERE leaf_index = 5",
+            "UPDATE audit_records SET open_fields = $1 \
+             WHERE seq = (SELECT seq FROM audit_leaves WHERE leaf_index = 5)",
         ),
         (
-            "SELECT personal_fields FROM audit_records WHERE leaf_index = 5",
-            "UPDATE audit_records SET personal_fields = $1 WHERE leaf_index = 5",
+            "SELECT personal_fields FROM audit_records JOIN audit_leaves USING (seq) WHERE leaf_index = 5",
+            "UPDATE audit_records SET personal_fields = $1 \
+             WHERE seq = (SELECT seq FROM audit_leaves WHERE leaf_index = 5)",
         ),
     ] {
         let mut tx = world.db().read().await.unwrap();
@@ -170,7 +187,9 @@ async fn promise_39_a_flip_of_any_byte_of_a_record_is_named() {
 #[tokio::test]
 async fn promise_39_a_deleted_record_is_named() {
     let world = World::new(Engine::Sqlite).await;
-    world.attack("DELETE FROM audit_records WHERE leaf_index = 200", args![]).await;
+    let delete = "DELETE FROM audit_records \
+                  WHERE seq = (SELECT seq FROM audit_leaves WHERE leaf_index = 200)";
+    world.attack(delete, args![]).await;
     assert_eq!(first_bad(world.check().await), "record 200");
     // The export stops there: the bundle of entries 0 to 255 cannot be made.
     assert!(matches!(world.audit().await, Err(LogError::Missing { .. })));
@@ -179,19 +198,17 @@ async fn promise_39_a_deleted_record_is_named() {
 #[tokio::test]
 async fn promise_39_an_inserted_record_is_named() {
     let world = World::new(Engine::Sqlite).await;
-    world
-        .attack(
-            "UPDATE audit_records SET leaf_index = -1 - leaf_index WHERE leaf_index >= 40",
-            args![],
-        )
-        .await;
-    world
-        .attack("UPDATE audit_records SET leaf_index = -leaf_index WHERE leaf_index < 0", args![])
-        .await;
-    let copy = "INSERT INTO audit_records (id, log_id, kind, stream, leaf, open_fields, leaf_index, \
-                created_at) SELECT 'x', log_id, kind, stream, leaf, open_fields, 40, created_at \
-                FROM audit_records WHERE leaf_index = 39";
-    world.attack(copy, args![]).await;
+    for sql in [
+        "UPDATE audit_batches SET first_index = -1 - first_index WHERE first_index >= 40",
+        "UPDATE audit_batches SET first_index = -first_index WHERE first_index < 0",
+        "INSERT INTO audit_batches SELECT max(first_seq) + 16384, log_id, 1, 40 FROM audit_batches",
+        "INSERT INTO audit_records (seq, id, log_id, kind, stream, leaf, open_fields, created_at) \
+         SELECT (SELECT max(first_seq) FROM audit_batches), 'x', log_id, kind, stream, leaf, \
+         open_fields, created_at FROM audit_records \
+         WHERE seq = (SELECT seq FROM audit_leaves WHERE leaf_index = 39)",
+    ] {
+        world.attack(sql, args![]).await;
+    }
     assert_eq!(first_bad(world.check().await), "record 40");
     assert!(matches!(world.audit().await, Err(LogError::Entry { index: 40 })));
 }
@@ -200,9 +217,9 @@ async fn promise_39_an_inserted_record_is_named() {
 async fn promise_39_reordered_records_are_named() {
     let world = World::new(Engine::Sqlite).await;
     for sql in [
-        "UPDATE audit_records SET leaf_index = 1000000 WHERE leaf_index = 10",
-        "UPDATE audit_records SET leaf_index = 10 WHERE leaf_index = 20",
-        "UPDATE audit_records SET leaf_index = 20 WHERE leaf_index = 1000000",
+        "UPDATE audit_batches SET first_index = 1000000 WHERE first_index = 10",
+        "UPDATE audit_batches SET first_index = 10 WHERE first_index = 20",
+        "UPDATE audit_batches SET first_index = 20 WHERE first_index = 1000000",
     ] {
         world.attack(sql, args![]).await;
     }
@@ -210,11 +227,41 @@ async fn promise_39_reordered_records_are_named() {
     assert!(matches!(world.audit().await, Err(LogError::Entry { index: 10 })));
 }
 
+/// Where the records of a call are in the log is a row as well.
+#[tokio::test]
+async fn promise_39_a_rewritten_batch_is_named() {
+    for (sql, bad) in [
+        ("UPDATE audit_batches SET records = 2 WHERE first_index = 50", "record 51"),
+        ("UPDATE audit_batches SET records = 2 WHERE first_index = 341", "record 342"),
+        (
+            "UPDATE audit_batches SET log_id = (SELECT max(id) FROM audit_logs) \
+          WHERE first_index = 50",
+            "record 50",
+        ),
+        ("UPDATE audit_batches SET first_index = NULL WHERE first_index = 50", "record 50"),
+        ("UPDATE audit_batches SET first_index = 342 WHERE first_index = 50", "record 50"),
+        ("DELETE FROM audit_batches WHERE first_index = 50", "record 50"),
+        (
+            "INSERT INTO audit_batches SELECT max(first_seq) + 16384, log_id, 1, 342 \
+          FROM audit_batches",
+            "record 342",
+        ),
+    ] {
+        let world = World::new(Engine::Sqlite).await;
+        AuditLog::open(world.db(), "roadstead.example/other").await.unwrap();
+        world.attack(sql, args![]).await;
+        assert_eq!(first_bad(world.check().await), bad, "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn promise_39_a_truncated_log_is_named() {
     let world = World::new(Engine::Sqlite).await;
-    world.attack("DELETE FROM audit_records WHERE leaf_index >= 330", args![]).await;
+    let delete = "DELETE FROM audit_records \
+                  WHERE seq IN (SELECT seq FROM audit_leaves WHERE leaf_index >= 330)";
+    world.attack(delete, args![]).await;
     assert_eq!(first_bad(world.check().await), "record 330");
+    world.attack("DELETE FROM audit_batches WHERE first_index >= 330", args![]).await;
     world.attack("UPDATE audit_logs SET size = 330, sealed_size = 330", args![]).await;
     let checked = world.check().await.unwrap_err();
     assert!(matches!(checked, Damage::Checkpoint { size: 342, first: 330, .. }), "{checked}");
@@ -225,7 +272,9 @@ async fn promise_39_a_truncated_log_is_named() {
 async fn promise_39_a_rolled_back_checkpoint_is_named() {
     let world = World::new(Engine::Sqlite).await;
     for sql in [
-        "DELETE FROM audit_records WHERE leaf_index >= 300",
+        "DELETE FROM audit_records \
+         WHERE seq IN (SELECT seq FROM audit_leaves WHERE leaf_index >= 300)",
+        "DELETE FROM audit_batches WHERE first_index >= 300",
         "DELETE FROM audit_checkpoints WHERE size > 300",
         "UPDATE audit_logs SET size = 300, sealed_size = 300",
         "UPDATE audit_tiles SET hashes = substr(hashes, 1, 32 * 44) WHERE level = 0 AND tile = 1",

@@ -3,6 +3,7 @@
 mod args;
 mod db;
 mod error;
+mod rows;
 pub mod test_db;
 mod tx;
 

@@ -2,6 +2,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Encode, FromRow, Postgres, Sqlite, Transaction, Type};
 
+use crate::rows::Array;
 use crate::{Arg, Engine, StoreError};
 
 /// A row type that both engines can fill: derive [`sqlx::FromRow`], or use a tuple.
@@ -165,7 +166,9 @@ impl Tx {
     }
 }
 
-fn sqlite_arguments(args: Vec<Arg>) -> Result<SqliteArguments, StoreError> {
+pub(crate) fn sqlite_arguments(
+    args: impl IntoIterator<Item = Arg>,
+) -> Result<SqliteArguments, StoreError> {
     let mut arguments = SqliteArguments::default();
     for arg in args {
         match arg {
@@ -186,6 +189,19 @@ fn postgres_arguments(args: Vec<Arg>) -> Result<PgArguments, StoreError> {
             Arg::Text(value) => bind::<Postgres, _>(&mut arguments, value)?,
             Arg::Blob(value) => bind::<Postgres, _>(&mut arguments, value)?,
             Arg::Bool(value) => bind::<Postgres, _>(&mut arguments, value)?,
+        }
+    }
+    Ok(arguments)
+}
+
+pub(crate) fn postgres_arguments_of(arrays: Vec<Array>) -> Result<PgArguments, StoreError> {
+    let mut arguments = PgArguments::default();
+    for array in arrays {
+        match array {
+            Array::I64(values) => bind::<Postgres, _>(&mut arguments, values)?,
+            Array::Text(values) => bind::<Postgres, _>(&mut arguments, values)?,
+            Array::Blob(values) => bind::<Postgres, _>(&mut arguments, values)?,
+            Array::Bool(values) => bind::<Postgres, _>(&mut arguments, values)?,
         }
     }
     Ok(arguments)

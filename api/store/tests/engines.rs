@@ -39,6 +39,32 @@ async fn postgres_rows_round_trip() {
     rows_round_trip(Engine::Postgres).await.unwrap();
 }
 
+async fn many_rows_are_inserted(engine: Engine) {
+    let test_db = TestDb::new(engine).await.unwrap();
+    let mut tx = test_db.db.begin().await.unwrap();
+    let row = |number: i64| args![number.to_string(), format!("n{number}"), number];
+    let (table, columns) = ("tenants", "id, name, created_at");
+    assert_eq!(tx.insert_many(table, columns, vec![], "").await.unwrap(), 0);
+    for length in [1, 5, 700] {
+        let rows = (length * 1_000..length * 1_001).map(row).collect();
+        assert_eq!(tx.insert_many(table, columns, rows, "").await.unwrap(), length as u64);
+    }
+    let sum = "SELECT CAST(sum(created_at) AS BIGINT) FROM tenants WHERE created_at >= 700000";
+    let (sum,): (i64,) = tx.fetch_one(sum, args![]).await.unwrap();
+    assert_eq!(sum, 700 * 700_000 + 699 * 350);
+    let again = (0..1_001).map(row).collect();
+    let ignored = "ON CONFLICT (id) DO NOTHING";
+    assert_eq!(tx.insert_many(table, columns, again, ignored).await.unwrap(), 1_000);
+    let uneven = vec![row(1), args!["x"]];
+    assert!(tx.insert_many(table, columns, uneven, "").await.is_err(), "{engine:?}");
+}
+
+#[tokio::test]
+async fn many_rows_are_inserted_on_both_engines() {
+    many_rows_are_inserted(Engine::Sqlite).await;
+    many_rows_are_inserted(Engine::Postgres).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_writers_that_read_first_all_commit() {
     for engine in [Engine::Sqlite, Engine::Postgres] {

@@ -1,9 +1,9 @@
 //! Streams and the nodes of the map.
 
-use api_store::{Tx, args};
+use api_store::{Engine, Tx, args};
 use api_verify::merkle::Hash;
 
-use super::{from_db, hash_from_db, to_db};
+use super::{from_db, hash_from_db, json, to_db};
 use crate::AuditError;
 use crate::map::Node;
 
@@ -21,22 +21,43 @@ fn head(row: HeadRow) -> Result<Head, AuditError> {
     Ok(Head { stream: row.0, events: from_db(row.1)?, head: hash_from_db(&row.2)? })
 }
 
-pub(crate) async fn stream(
+/// These streams; those that are not there are left out.
+pub(crate) async fn streams(
     tx: &mut Tx,
     log: i64,
-    stream: &str,
-) -> Result<Option<Head>, AuditError> {
-    let select = "SELECT stream, events, head FROM audit_streams WHERE log_id = $1 AND stream = $2";
-    let row: Option<HeadRow> = tx.fetch_optional(select, args![log, stream]).await?;
-    row.map(head).transpose()
+    names: &[&str],
+) -> Result<Vec<Head>, AuditError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let select = match tx.engine() {
+        Engine::Sqlite => {
+            "SELECT s.stream, s.events, s.head FROM json_each($2) AS j \
+             CROSS JOIN audit_streams AS s ON s.log_id = $1 AND s.stream = j.value"
+        }
+        Engine::Postgres => {
+            "SELECT s.stream, s.events, s.head FROM jsonb_array_elements_text($2::JSONB) AS j \
+             CROSS JOIN LATERAL (SELECT * FROM audit_streams \
+             WHERE log_id = $1 AND stream = j.value LIMIT 1) AS s"
+        }
+    };
+    let rows: Vec<HeadRow> = tx.fetch_all(select, args![log, json(names)?]).await?;
+    rows.into_iter().map(head).collect()
 }
 
-pub(crate) async fn save_stream(tx: &mut Tx, log: i64, head: &Head) -> Result<(), AuditError> {
-    let upsert = "INSERT INTO audit_streams (log_id, stream, events, head, in_map) \
-                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (log_id, stream) DO UPDATE SET \
+pub(crate) async fn save_streams(
+    tx: &mut Tx,
+    log: i64,
+    heads: impl Iterator<Item = &Head>,
+) -> Result<(), AuditError> {
+    let row = |Head { stream, events, head }: &Head| {
+        Ok(args![log, stream, to_db(*events)?, *head, false])
+    };
+    let rows = heads.map(row).collect::<Result<_, AuditError>>()?;
+    let longer = "ON CONFLICT (log_id, stream) DO UPDATE SET \
                   events = excluded.events, head = excluded.head, in_map = excluded.in_map";
-    let Head { stream, events, head } = head;
-    tx.execute(upsert, args![log, stream, to_db(*events)?, *head, false]).await?;
+    let columns = "log_id, stream, events, head, in_map";
+    tx.insert_many("audit_streams", columns, rows, longer).await?;
     Ok(())
 }
 
@@ -75,13 +96,19 @@ pub(crate) async fn map_node(tx: &mut Tx, hash: &Hash) -> Result<Node, AuditErro
     }
 }
 
-pub(crate) async fn save_map_node(tx: &mut Tx, hash: &Hash, node: &Node) -> Result<(), AuditError> {
-    let insert = "INSERT INTO audit_map_nodes (hash, left_hash, right_hash, leaf_key) \
-                  VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING";
-    let (left, right, key) = match node {
-        Node::Inner { left, right } => (Some(left.to_vec()), Some(right.to_vec()), None),
-        Node::Leaf { key } => (None, None, Some(key.to_vec())),
+pub(crate) async fn save_map_nodes(
+    tx: &mut Tx,
+    nodes: impl Iterator<Item = (Hash, Node)>,
+) -> Result<(), AuditError> {
+    let row = |(hash, node): (Hash, Node)| {
+        let (left, right, key) = match node {
+            Node::Inner { left, right } => (Some(left.to_vec()), Some(right.to_vec()), None),
+            Node::Leaf { key } => (None, None, Some(key.to_vec())),
+        };
+        args![hash, left, right, key]
     };
-    tx.execute(insert, args![*hash, left, right, key]).await?;
+    let columns = "hash, left_hash, right_hash, leaf_key";
+    let keep = "ON CONFLICT (hash) DO NOTHING";
+    tx.insert_many("audit_map_nodes", columns, nodes.map(row).collect(), keep).await?;
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use api_store::{Tx, args};
+use api_store::{Engine, Tx, args};
 use api_verify::merkle::Hash;
 
-use super::{from_db, hash_from_db, to_db};
+use super::{from_db, hash_from_db, json, to_db};
 use crate::AuditError;
 use crate::tree::{TileId, Tiles};
 
@@ -42,10 +42,16 @@ pub(crate) async fn log_state(tx: &mut Tx, log: i64) -> Result<LogState, AuditEr
     state(&tx.fetch_one(select, args![log]).await?)
 }
 
-/// The same, and no other server sequences this log until the transaction ends.
+/// The same, and no other server sequences this log until the transaction ends. Records can still be
+/// written: their foreign key needs the row to stay, not to stay as it is.
 pub(crate) async fn lock_log(tx: &mut Tx, log: i64) -> Result<LogState, AuditError> {
-    let select = "SELECT size, sealed_size, map_root FROM audit_logs WHERE id = $1";
-    let row: Option<StateRow> = tx.lock_optional(select, args![log]).await?;
+    let select = match tx.engine() {
+        Engine::Sqlite => "SELECT size, sealed_size, map_root FROM audit_logs WHERE id = $1",
+        Engine::Postgres => {
+            "SELECT size, sealed_size, map_root FROM audit_logs WHERE id = $1 FOR NO KEY UPDATE"
+        }
+    };
+    let row: Option<StateRow> = tx.fetch_optional(select, args![log]).await?;
     state(&row.ok_or_else(|| AuditError::damaged("the log is gone"))?)
 }
 
@@ -68,34 +74,48 @@ pub(crate) async fn tile(
     Ok(row.map(|(hashes,)| hashes))
 }
 
-/// These tiles; those that are not there are left out.
+/// These tiles, with one statement; those that are not there are left out.
 pub(crate) async fn tiles(
     tx: &mut Tx,
     log: i64,
     ids: &BTreeSet<TileId>,
 ) -> Result<Tiles, AuditError> {
-    let mut tiles = Tiles::new();
-    for id in ids {
-        if let Some(bytes) = tile(tx, log, *id).await? {
-            let (hashes, []) = bytes.as_chunks::<32>() else {
-                return Err(AuditError::damaged(format!("tile {} of level {}", id.1, id.0)));
-            };
-            tiles.insert(*id, hashes.to_vec());
+    let select = match tx.engine() {
+        Engine::Sqlite => {
+            "SELECT t.level, t.tile, t.hashes FROM json_each($2) AS j \
+             CROSS JOIN audit_tiles AS t ON t.log_id = $1 AND t.level = j.value ->> 0 \
+             AND t.tile = j.value ->> 1"
         }
+        // LATERAL with a LIMIT can only be done by the index, whatever the planner knows of the table.
+        Engine::Postgres => {
+            "SELECT t.level, t.tile, t.hashes FROM jsonb_array_elements($2::JSONB) AS j \
+             CROSS JOIN LATERAL (SELECT * FROM audit_tiles WHERE log_id = $1 \
+             AND level = (j.value ->> 0)::BIGINT AND tile = (j.value ->> 1)::BIGINT LIMIT 1) AS t"
+        }
+    };
+    let rows: Vec<(i64, i64, Vec<u8>)> = tx.fetch_all(select, args![log, json(ids)?]).await?;
+    let mut tiles = Tiles::new();
+    for (level, tile, bytes) in rows {
+        let (hashes, []) = bytes.as_chunks::<32>() else {
+            return Err(AuditError::damaged(format!("tile {tile} of level {level}")));
+        };
+        let level = u32::try_from(level).map_err(|_| AuditError::damaged("a tile's level"))?;
+        tiles.insert((level, from_db(tile)?), hashes.to_vec());
     }
     Ok(tiles)
 }
 
-pub(crate) async fn save_tile(
+pub(crate) async fn save_tiles(
     tx: &mut Tx,
     log: i64,
-    (level, tile): TileId,
-    hashes: &[Hash],
+    tiles: impl Iterator<Item = (TileId, &[Hash])>,
 ) -> Result<(), AuditError> {
-    let upsert = "INSERT INTO audit_tiles (log_id, level, tile, hashes) VALUES ($1, $2, $3, $4) \
-                  ON CONFLICT (log_id, level, tile) DO UPDATE SET hashes = excluded.hashes";
-    let arguments = args![log, i64::from(level), to_db(tile)?, hashes.concat()];
-    tx.execute(upsert, arguments).await?;
+    let row = |((level, tile), hashes): (TileId, &[Hash])| {
+        Ok(args![log, i64::from(level), to_db(tile)?, hashes.concat()])
+    };
+    let rows = tiles.map(row).collect::<Result<_, AuditError>>()?;
+    let wider = "ON CONFLICT (log_id, level, tile) DO UPDATE SET hashes = excluded.hashes";
+    tx.insert_many("audit_tiles", "log_id, level, tile, hashes", rows, wider).await?;
     Ok(())
 }
 
@@ -157,13 +177,6 @@ pub(crate) async fn append_note(
     let update = "UPDATE audit_checkpoints SET note = note || $1 WHERE log_id = $2 AND size = $3";
     tx.execute(update, args![lines, log, to_db(size)?]).await?;
     Ok(())
-}
-
-/// How many records have an index.
-pub(crate) async fn numbered(tx: &mut Tx, log: i64) -> Result<u64, AuditError> {
-    let select = "SELECT count(*) FROM audit_records WHERE log_id = $1 AND leaf_index IS NOT NULL";
-    let (count,): (i64,) = tx.fetch_one(select, args![log]).await?;
-    from_db(count)
 }
 
 /// Stores a checkpoint; one of the same size keeps the note that it has.
