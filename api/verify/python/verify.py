@@ -111,7 +111,7 @@ def check_anchor(anchor, proved, keys, blocks):
     need(anchored.origin == proved.origin, "a checkpoint of another log")
     consistency(proved.size, anchored.size, proved.root, anchored.root, path)
     anchored.check(keys)
-    need(evidence.get("type") in FAMILIES, "an unknown chain")
+    need(evidence.get("type") in list(FAMILIES), "an unknown chain")
     family, namespace, types = FAMILIES[evidence["type"]]
     need(members(evidence, **types)["chain"].startswith(namespace), "a chain of another family")
     status, found = family(anchored, **evidence)
@@ -158,18 +158,25 @@ def verify(text, keys, blocks):
             "fields": shown, "witnesses": witnesses, "anchors": anchors}
 
 
+def trusted(lines):
+    """The blocks of a headers file."""
+    blocks = set()
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            chain, block = line.split()
+            raw = unhex(block)
+            blocks.add((chain, (H2(raw)[::-1] if len(raw) == 80 else raw).hex()))
+    return blocks
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("receipt")
     arguments.add_argument("--key", action="append", default=[], type=Key)
     arguments.add_argument("--headers")
     given = arguments.parse_args()
-    text, blocks = open(given.receipt, encoding="utf-8").read(), set()
-    for line in open(given.headers) if given.headers else ():
-        if line.strip() and not line.startswith("#"):
-            chain, block = line.split()
-            raw = unhex(block)
-            blocks.add((chain, (H2(raw)[::-1] if len(raw) == 80 else raw).hex()))
+    text = open(given.receipt, encoding="utf-8").read()
+    blocks = trusted(open(given.headers) if given.headers else ())
     try:
         answer = verify(text, given.key, blocks)
     except (Refused, ValueError, RecursionError) as error:

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod anchor;
+pub mod answer;
 pub mod checkpoint;
 pub mod completeness;
 pub mod leaf;
@@ -12,6 +13,8 @@ pub mod receipt;
 pub mod report;
 mod text;
 mod verify;
+mod words;
 
 pub use text::utc;
 pub use verify::{VerifyError, examine, parse};
+pub use words::Language;

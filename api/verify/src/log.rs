@@ -152,9 +152,8 @@ pub fn audit(
     known.add_checkpoint(&newest);
     let mut audit = Audit { read, size: newest.size, peaks: Vec::new(), good: 0, roots: 0 };
     audit.run(&known)?;
-    if let Some((&largest, _)) = known.roots.last_key_value()
-        && largest > newest.size
-    {
+    let largest = known.roots.last_key_value().map_or(0, |(size, _)| *size);
+    if largest > newest.size {
         return Err(LogError::RolledBack { size: newest.size, known: largest });
     }
     if let Some(size) = known.forked {
@@ -233,7 +232,8 @@ impl<R: Fn(&str) -> Option<Vec<u8>>> Audit<R> {
 
     fn push(&mut self, leaf: Hash) {
         let (mut level, mut hash) = (0, leaf);
-        while let Some((_, left)) = self.peaks.pop_if(|(other, _)| *other == level) {
+        while let Some(&(_, left)) = self.peaks.last().filter(|(other, _)| *other == level) {
+            self.peaks.pop();
             hash = node_hash(&left, &hash);
             level += 1;
         }
@@ -288,7 +288,8 @@ impl<R: Fn(&str) -> Option<Vec<u8>>> Audit<R> {
     fn tile(&self, level: &str, tile: u64, width: u64, index: u64) -> Result<Vec<Hash>, LogError> {
         let (file, bytes) = self.file(level, tile, width);
         let bytes = bytes.unwrap_or_default();
-        let (hashes, _) = bytes.as_chunks::<32>();
+        let hashes: Vec<Hash> =
+            bytes.chunks_exact(32).map_while(|hash| hash.try_into().ok()).collect();
         let hashes = usize::try_from(width).ok().and_then(|width| hashes.get(..width));
         Ok(hashes.ok_or(LogError::Missing { index, file })?.to_vec())
     }

@@ -6,21 +6,20 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use api_verify::Language;
 use api_verify::anchor::TrustedBlocks;
+use api_verify::answer::{ACCEPTED, Answer, INCOMPLETE, USAGE};
 use api_verify::checkpoint::Checkpoint;
 use api_verify::log::{self, Known, LogAudit};
 use api_verify::note::VerifierKey;
 use api_verify::policy::Policy;
 use api_verify::receipt::Receipt;
-use api_verify::report::Report;
+use api_verify::report::{Report, Shortfall};
 use clap::Parser;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::node::NodeUrl;
 
-const REFUSED: u8 = 1;
-const USAGE: u8 = 2;
-const INCOMPLETE: u8 = 3;
 /// No receipt is as large.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -54,6 +53,9 @@ struct Arguments {
     /// A node to ask about anchors: evm=URL, bitcoin=URL or solana=URL; may be repeated.
     #[arg(long = "node")]
     nodes: Vec<NodeUrl>,
+    /// The language of the lines: en or zh. JSON and codes are the same in both.
+    #[arg(long, default_value = "en")]
+    language: Language,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -61,20 +63,15 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let (code, answer, lines) = match run(&arguments) {
-        Ok(done) => done,
-        Err(problem) => (USAGE, json!({ "verdict": "error", "problem": problem }), vec![problem]),
-    };
+    let answer = run(&arguments).unwrap_or_else(Answer::usage);
     let mut out = io::stdout().lock();
     let written = if arguments.json {
-        writeln!(out, "{answer}")
+        writeln!(out, "{}", answer.json)
     } else {
-        lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+        answer.lines.iter().try_for_each(|line| writeln!(out, "{line}"))
     };
-    if written.is_err() { ExitCode::from(USAGE) } else { ExitCode::from(code) }
+    ExitCode::from(if written.is_err() { USAGE } else { answer.exit_code })
 }
-
-type Answer = (u8, Value, Vec<String>);
 
 fn run(arguments: &Arguments) -> Result<Answer, String> {
     let mut policy = match &arguments.policy {
@@ -96,11 +93,12 @@ fn run(arguments: &Arguments) -> Result<Answer, String> {
     let receipt = read(arguments.receipt.as_deref().unwrap_or(Path::new("-")))?;
     let examined = api_verify::parse(&receipt)
         .and_then(|receipt| Ok((api_verify::examine(&receipt, &policy, &trusted)?, receipt)));
+    let language = arguments.language;
     Ok(match examined {
-        Err(error) => refused(error.code(), &error.to_string()),
+        Err(error) => Answer::refused(error.code(), &error.to_string(), language),
         Ok((mut report, receipt)) => match ask_nodes(&arguments.nodes, &receipt, &mut report) {
-            Err(denial) => refused("node", &denial),
-            Ok(failures) => judged(&report, &policy, failures),
+            Err(denial) => Answer::refused("node", &denial, language),
+            Ok(failures) => Answer::judged(&report, &policy, failures, language),
         },
     })
 }
@@ -121,7 +119,7 @@ fn audit_log<'a>(
     }
     let file = |path: &str| std::fs::read(folder.join(path)).ok();
     Ok(match log::audit(file, policy, &known) {
-        Err(error) => refused("log", &error.to_string()),
+        Err(error) => Answer::refused("log", &error.to_string(), Language::English),
         Ok(LogAudit { origin, size, roots, signed }) => {
             let lines = vec![
                 format!("proved: all {size} entries of the log {origin}, and {roots} of its roots"),
@@ -132,10 +130,11 @@ fn audit_log<'a>(
                 },
             ];
             let verdict = if signed { "accepted" } else { "incomplete" };
-            let answer = json!({
+            let json = json!({
                 "verdict": verdict, "origin": origin, "size": size, "roots": roots, "signed": signed,
             });
-            (if signed { 0 } else { INCOMPLETE }, answer, lines)
+            let exit_code = if signed { ACCEPTED } else { INCOMPLETE };
+            Answer { exit_code, json, lines }
         }
     })
 }
@@ -147,7 +146,7 @@ fn ask_nodes(
     nodes: &[NodeUrl],
     receipt: &Receipt,
     report: &mut Report,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<Shortfall>, String> {
     let mut failures = Vec::new();
     for (anchor, found) in receipt.anchors.iter().zip(&mut report.anchors) {
         for node in nodes.iter().filter(|node| node.serves(&anchor.evidence)) {
@@ -157,36 +156,12 @@ fn ask_nodes(
                     return Err(format!("{}: {denial}", found.chain));
                 }
                 Err(node::NodeAnswer::Failed(failure)) => {
-                    failures.push(format!("an answer of the node of {}: {failure}", found.chain));
+                    failures.push(Shortfall::Node { chain: found.chain.clone(), failure });
                 }
             }
         }
     }
     Ok(failures)
-}
-
-fn refused(code: &str, message: &str) -> Answer {
-    let answer = json!({ "verdict": "refused", "code": code, "problem": message });
-    (REFUSED, answer, vec![format!("REFUSED ({code}): {message}")])
-}
-
-fn judged(report: &Report, policy: &Policy, failures: Vec<String>) -> Answer {
-    let mut missing = report.shortfalls(policy);
-    missing.extend(failures);
-    let accepted = missing.is_empty();
-    let verdict = if accepted { "accepted" } else { "incomplete" };
-    let since = report.since().map(api_verify::utc);
-    let answer = json!({
-        "verdict": verdict, "missing": missing, "since": since, "report": report,
-    });
-    let mut lines = report.lines();
-    lines.extend(missing.iter().map(|what| format!("not proved: {what}")));
-    lines.push(if accepted {
-        "ACCEPTED: everything that was asked for is proved".to_owned()
-    } else {
-        "INCOMPLETE: nothing is false, but not everything that was asked for is proved".to_owned()
-    });
-    (if accepted { 0 } else { INCOMPLETE }, answer, lines)
 }
 
 fn read(file: &Path) -> Result<String, String> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::anchor::{AnchorReport, Status};
 use crate::policy::Policy;
-use crate::text::utc;
+use crate::words::Language;
 
 /// Everything that the receipt proves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,25 +71,45 @@ pub struct CompletenessReport {
     pub place: u64,
 }
 
+/// What a policy asks for and a receipt does not prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shortfall {
+    /// No key of a log was given, or none that signed.
+    Signer,
+    /// The quorum of witnesses is not reached.
+    Quorum,
+    /// Too few chains are proved.
+    Anchors {
+        /// So many are.
+        proved: usize,
+        /// So many should be.
+        wanted: usize,
+    },
+    /// A node that was to be asked did not answer.
+    Node {
+        /// CAIP-2 id.
+        chain: String,
+        /// What happened.
+        failure: String,
+    },
+}
+
 impl Report {
     /// What the policy asks for and the receipt does not prove; empty when it is accepted.
     #[must_use]
-    pub fn shortfalls(&self, policy: &Policy) -> Vec<String> {
+    pub fn shortfalls(&self, policy: &Policy) -> Vec<Shortfall> {
         let mut missing = Vec::new();
         if self.signed_by.is_empty() {
-            missing.push("who keeps the log: no log key was given (--key or --policy)".to_owned());
+            missing.push(Shortfall::Signer);
         }
         let cosigners: Vec<String> =
             self.witnessed_by.iter().map(|witness| witness.name.clone()).collect();
         if !policy.quorum_met(&cosigners) {
-            missing.push("enough witnesses: the policy's quorum is not reached".to_owned());
+            missing.push(Shortfall::Quorum);
         }
-        let proved = self.proved_chains(policy);
-        if proved < policy.anchors_min {
-            missing.push(format!(
-                "enough anchors: {proved} of the {} that the policy asks for are proved",
-                policy.anchors_min,
-            ));
+        let (proved, wanted) = (self.proved_chains(policy), policy.anchors_min);
+        if proved < wanted {
+            missing.push(Shortfall::Anchors { proved, wanted });
         }
         missing
     }
@@ -116,99 +136,9 @@ impl Report {
         anchors.filter_map(|anchor| anchor.time).chain(witnesses).min()
     }
 
-    /// The report in plain words, one finding a line.
+    /// The report in plain English, one finding a line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = self.record_lines();
-        let LogReport { origin, index, size, .. } = &self.log;
-        lines.push(format!(
-            "proved: this record is entry {index} of the log {origin}, as it stood at {size} entries"
-        ));
-        lines.extend(self.signer_lines());
-        if let Some(CompletenessReport { stream, events, place }) = &self.completeness {
-            lines.push(format!(
-                "proved: {stream} has {events} events at that checkpoint and no others; this is \
-                 number {place}"
-            ));
-        }
-        lines.extend(self.anchors.iter().map(anchor_line));
-        if self.anchors.is_empty() {
-            lines.push("no anchor: the log was not written to any chain".to_owned());
-        }
-        lines.push(match self.since() {
-            Some(time) => format!("since: the record existed no later than {}", utc(time)),
-            None => "since: no time is proved offline; give headers or a node".to_owned(),
-        });
-        lines
-    }
-
-    fn record_lines(&self) -> Vec<String> {
-        let mut lines = vec!["record:".to_owned()];
-        let fields = &self.record.fields;
-        lines.extend(fields.iter().map(|(name, value)| format!("  {name} = {}", shown(value))));
-        if !self.record.sealed.is_empty() {
-            lines.push(format!("  sealed: {}", self.record.sealed.join(", ")));
-        }
-        lines
-    }
-
-    fn signer_lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self
-            .signed_by
-            .iter()
-            .map(|key| format!("proved: the checkpoint is signed by {key}, which you trust"))
-            .collect();
-        if lines.is_empty() {
-            lines.push(format!(
-                "not proved: by whom; the checkpoint claims to be signed by {}",
-                self.log.claimed_signers.join(", "),
-            ));
-        }
-        lines.extend(self.witnessed_by.iter().map(|Cosignature { name, time }| {
-            format!("proved: the witness {name} saw this checkpoint at {}", utc(*time))
-        }));
-        lines
-    }
-}
-
-/// A value without control characters, which could otherwise forge a line of the report.
-fn shown(value: &str) -> String {
-    value
-        .chars()
-        .flat_map(|c| {
-            c.is_control().then(|| c.escape_default()).map_or_else(|| vec![c], Iterator::collect)
-        })
-        .collect()
-}
-
-fn anchor_line(anchor: &AnchorReport) -> String {
-    let AnchorReport { chain, size, .. } = anchor;
-    let at = |what: &Option<String>| what.clone().unwrap_or_default();
-    let time = anchor.time.map(|time| format!(" of {}", utc(time))).unwrap_or_default();
-    let height = match (anchor.height, anchor.claimed_height) {
-        (Some(height), _) => format!(" (height {height})"),
-        (None, Some(claimed)) => format!(" (height {claimed}, as the operator says)"),
-        (None, None) => String::new(),
-    };
-    let work = anchor.work.map(|(headers, bits)| {
-        format!("; {headers} header(s) with work of at least 2^{bits} hashes each")
-    });
-    let work = work.unwrap_or_default();
-    match anchor.status {
-        Status::Proved => format!(
-            "anchor {chain}: proved: {size} entries, block {}{height}{time}, trusted by {}{work}",
-            at(&anchor.block),
-            at(&anchor.trusted_by),
-        ),
-        Status::ProvedGivenHeader => format!(
-            "anchor {chain}: proved given that header {}{height}{time} is on the chain: {size} \
-             entries{work}",
-            at(&anchor.block),
-        ),
-        Status::NeedsNode => format!(
-            "anchor {chain}: needs a node: transaction {} is signed and holds {size} entries; that \
-             it is on the chain has no offline proof",
-            at(&anchor.transaction),
-        ),
+        Language::English.report(self)
     }
 }

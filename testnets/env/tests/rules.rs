@@ -40,6 +40,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("api-loans", &["api-ledger", "api-store"]),
     ("api-audit", &["api-store", "api-verify"]),
     ("api-verify", &[]),
+    ("api-verify-wasm", &["api-verify"]),
     ("api-webhooks", &["api-store", "api-ledger"]),
     (
         "api-server",
