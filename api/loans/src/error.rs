@@ -21,6 +21,9 @@ pub enum LoanError {
     /// Fewer than one or more than 1,200 instalments.
     #[error("a loan has 1 to 1200 instalments")]
     TermOutOfRange,
+    /// A business date before one that was reached.
+    #[error("the business date never goes back")]
+    DateGoesBack,
     /// A date outside the calendar, or no business day within reach.
     #[error("no usable date: {0}")]
     Date(&'static str),
@@ -65,6 +68,9 @@ pub enum LoanError {
     /// The borrower's signature does not fit the preview.
     #[error("the signature does not fit the preview and the borrower's key")]
     BadAcceptance,
+    /// The borrower's key is no Ed25519 public key.
+    #[error("the borrower's key is no Ed25519 public key")]
+    BadKey,
     /// The same client id with different content.
     #[error("this id was used for another request")]
     IdReused,
@@ -93,6 +99,7 @@ impl LoanError {
             Self::RateOutOfRange => "loan_rate_out_of_range",
             Self::Terms(_) => "loan_terms_invalid",
             Self::TermOutOfRange => "loan_term_out_of_range",
+            Self::DateGoesBack => "loan_date_goes_back",
             Self::Date(_) => "loan_date_invalid",
             Self::NoAnnualRate => "loan_annual_rate_undefined",
             Self::CurrencyMismatch { .. } => "loan_currency_mismatch",
@@ -106,6 +113,7 @@ impl LoanError {
             Self::ForgivesTooMuch => "loan_forgives_too_much",
             Self::PreviewChanged => "loan_preview_changed",
             Self::BadAcceptance => "loan_acceptance_invalid",
+            Self::BadKey => "borrower_key_invalid",
             Self::IdReused => "loan_id_reused",
             Self::UnknownProduct(_) => "loan_product_unknown",
             Self::UnknownLoan(_) => "loan_unknown",

@@ -6,6 +6,7 @@ pub mod care;
 pub mod cost;
 mod error;
 mod fraction;
+pub mod input;
 pub mod loan;
 pub mod messages;
 mod money;

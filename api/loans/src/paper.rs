@@ -48,6 +48,17 @@ pub fn loan_bars(loan: &Loan) -> Vec<Bar> {
     past.chain(coming).collect()
 }
 
+/// What to plot of a loan: its schedule as agreed and, when a change or a prepayment has led to
+/// another, the one that it follows.
+///
+/// # Errors
+/// [`LoanError::Overflow`].
+pub fn before_and_after(loan: &Loan) -> Result<(Vec<Bar>, Option<Vec<Bar>>), LoanError> {
+    let (before, after) = (schedule_bars(&Schedule::build(loan.contract())?), loan_bars(loan));
+    let changed = before != after;
+    Ok((before, changed.then_some(after)))
+}
+
 const WIDTH: i128 = 720;
 const PANEL_HEIGHT: i128 = 180;
 const MARGIN: i128 = 40;

@@ -49,10 +49,23 @@ catalogue! {
     DustAmount = "dust_amount", 400, "The chain does not carry so small an amount; send more.";
     UnknownAsset = "unknown_asset", 400, "No such asset; GET /v1/assets lists them.";
     UnknownChain = "unknown_chain", 400, "No such chain; GET /v1/chains lists them.";
-    InvalidTerms = "invalid_terms", 400, "The loan's terms are out of range; the detail says which.";
+    LoanAmountSyntax = "loan_amount_syntax", 400, "An amount of the terms is no decimal integer in minor units; send it as a string such as \"1250\".";
+    LoanAmountOutOfRange = "loan_amount_out_of_range", 400, "A loan's amounts are above zero and at most 10^17 minor units; send one in this range.";
+    LoanRateOutOfRange = "loan_rate_out_of_range", 400, "A rate or share is a string with a decimal from 0 to 10 and at most eight places; \"0.0435\" is 4.35 %.";
+    LoanTermOutOfRange = "loan_term_out_of_range", 400, "A loan has 1 to 1200 instalments; send a number in this range.";
+    LoanTermsInvalid = "loan_terms_invalid", 400, "The terms contradict themselves; correct the field that the detail names.";
+    LoanDateInvalid = "loan_date_invalid", 400, "The date cannot be used; the detail says why.";
+    LoanAnnualRateUndefined = "loan_annual_rate_undefined", 400, "No annual rate solves the equation of the named rule; ask for another rule.";
+    LoanCurrencyMismatch = "loan_currency_mismatch", 400, "The payment is in another currency than the loan; pay in the loan's.";
+    LoanOverflow = "loan_overflow", 400, "The amounts, rates or dates are too large to compute with exactly; send smaller ones.";
+    LoanEventBeforeDisbursement = "loan_event_before_disbursement", 400, "The day is before the loan was paid out; send a later one.";
+    LoanAcceptanceInvalid = "loan_acceptance_invalid", 400, "The signature is missing or does not fit the preview and the borrower's key; sign the preview's `message`.";
+    BorrowerKeyInvalid = "borrower_key_invalid", 400, "The borrower's key is no Ed25519 public key; send its 32 bytes as 64 hexadecimal digits.";
     Unauthorized = "unauthorized", 401, "Send a valid API key as `Authorization: Bearer …`.";
     Forbidden = "forbidden", 403, "This API key does not have the scope that the request needs.";
     NotFound = "not_found", 404, "There is nothing of yours with this id.";
+    LoanProductUnknown = "loan_product_unknown", 404, "There is no such loan product of yours; GET /v1/loan-products lists them.";
+    LoanEventUnknown = "loan_event_unknown", 404, "The loan has no such event; GET /v1/loans/{id}/events lists them.";
     MethodNotAllowed = "method_not_allowed", 405, "The path exists, but not with this method; see /openapi.json.";
     IdempotencyConflict = "idempotency_conflict", 409, "The Idempotency-Key was used with another body; use a new key for a new request.";
     AlreadyExists = "already_exists", 409, "Something with this name or id exists already.";
@@ -61,6 +74,18 @@ catalogue! {
     InvalidState = "invalid_state", 409, "This is not possible in the present state; the detail says why.";
     LegalHold = "legal_hold", 409, "The person's data is under legal hold and cannot be erased; lift the hold first.";
     Erased = "erased", 409, "The person's data was erased; nothing personal can be recorded under this subject again.";
+    LoanNotDisbursed = "loan_not_disbursed", 409, "The loan is not paid out yet; send a day after it is.";
+    LoanAlreadyDisbursed = "loan_already_disbursed", 409, "The loan is paid out already.";
+    LoanDateGoesBack = "loan_date_goes_back", 409, "The business date never goes back; send a later one.";
+    LoanEventAlreadyReversed = "loan_event_already_reversed", 409, "The event was taken back already.";
+    LoanEventNotReversible = "loan_event_not_reversible", 409, "Only a repayment, a fee, a waiver, or the last change or write-off can be taken back.";
+    LoanClosed = "loan_closed", 409, "The loan is settled or written off; nothing is left to change.";
+    LoanForgivesTooMuch = "loan_forgives_too_much", 409, "More would be forgiven than is owed; GET /v1/loans/{id} shows what is.";
+    LoanPreviewChanged = "loan_preview_changed", 409, "The loan has changed since the preview; ask for a new one and let the borrower sign that.";
+    LoanIdReused = "loan_id_reused", 409, "The name or id was used for another request; use a new one.";
+    LoanQuoteChanged = "loan_quote_changed", 409, "The loan has changed since the quote; ask for a new one.";
+    LoanQuoteExpired = "loan_quote_expired", 409, "The quote is not valid any more; ask for a new one.";
+    RateUnknown = "rate_unknown", 409, "The operator has set no valid rate for this pair; try again later or pay in the loan's currency.";
     NotAnchored = "not_anchored", 409, "The record is not anchored yet; try again later.";
     BodyTooLarge = "body_too_large", 413, "The request body is larger than this server accepts.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON with the header Content-Type: application/json.";
@@ -213,20 +238,34 @@ impl From<Refusal> for Error {
 impl From<LoanError> for Error {
     fn from(error: LoanError) -> Self {
         let code = match error {
-            LoanError::Overflow | LoanError::AmountSyntax | LoanError::AmountOutOfRange => {
-                Code::InvalidAmount
+            LoanError::Overflow => Code::LoanOverflow,
+            LoanError::AmountSyntax => Code::LoanAmountSyntax,
+            LoanError::AmountOutOfRange => Code::LoanAmountOutOfRange,
+            LoanError::RateOutOfRange => Code::LoanRateOutOfRange,
+            LoanError::Terms(_) => Code::LoanTermsInvalid,
+            LoanError::TermOutOfRange => Code::LoanTermOutOfRange,
+            LoanError::Date(_) => Code::LoanDateInvalid,
+            LoanError::DateGoesBack => Code::LoanDateGoesBack,
+            LoanError::NoAnnualRate => Code::LoanAnnualRateUndefined,
+            LoanError::CurrencyMismatch { .. } => Code::LoanCurrencyMismatch,
+            LoanError::BeforeDisbursement => Code::LoanEventBeforeDisbursement,
+            LoanError::NotDisbursed => Code::LoanNotDisbursed,
+            LoanError::AlreadyDisbursed => Code::LoanAlreadyDisbursed,
+            LoanError::UnknownEvent => Code::LoanEventUnknown,
+            LoanError::AlreadyReversed => Code::LoanEventAlreadyReversed,
+            LoanError::NotReversible => Code::LoanEventNotReversible,
+            LoanError::Closed => Code::LoanClosed,
+            LoanError::ForgivesTooMuch => Code::LoanForgivesTooMuch,
+            LoanError::PreviewChanged => Code::LoanPreviewChanged,
+            LoanError::BadAcceptance => Code::LoanAcceptanceInvalid,
+            LoanError::BadKey => Code::BorrowerKeyInvalid,
+            LoanError::IdReused => Code::LoanIdReused,
+            LoanError::UnknownProduct(_) => Code::LoanProductUnknown,
+            // In the words of every other id that names nothing of the caller's.
+            LoanError::UnknownLoan(_) => {
+                return Self::refuse(Code::NotFound, "there is no loan of yours with this id");
             }
-            LoanError::RateOutOfRange
-            | LoanError::Terms(_)
-            | LoanError::TermOutOfRange
-            | LoanError::Date(_)
-            | LoanError::NoAnnualRate => Code::InvalidTerms,
-            LoanError::CurrencyMismatch { .. } => Code::UnknownAsset,
-            LoanError::UnknownProduct(_) | LoanError::UnknownLoan(_) | LoanError::UnknownEvent => {
-                Code::NotFound
-            }
-            LoanError::IdReused => Code::AlreadyExists,
-            _ => Code::InvalidState,
+            LoanError::Conservation(_) | LoanError::Stored(_) => return Self::internal(error),
         };
         Self::refuse(code, error.to_string())
     }

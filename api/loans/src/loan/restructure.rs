@@ -341,7 +341,15 @@ impl Preview {
     /// # Errors
     /// [`LoanError::Stored`] when it cannot be written as JSON.
     pub fn hash(&self) -> Result<String, LoanError> {
-        Ok(hex::encode(Sha256::digest(serde_json::to_vec(self)?)))
+        Ok(hex::encode(Sha256::digest(self.json()?)))
+    }
+
+    /// The preview as the compact JSON that is hashed.
+    ///
+    /// # Errors
+    /// [`LoanError::Stored`] when it cannot be written.
+    pub fn json(&self) -> Result<String, LoanError> {
+        Ok(serde_json::to_string(self)?)
     }
 
     /// What goes out of a side must go into another: principal grows by what is capitalised and

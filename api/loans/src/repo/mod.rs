@@ -1,7 +1,13 @@
 //! The SQL of this crate. Every statement about a loan or product names the tenant.
 
+mod consents;
+mod dates;
 mod reminders;
 
+pub(crate) use consents::{consents, insert_consent};
+pub(crate) use dates::{
+    business_date, business_dates, clear_business_date, posted_through, set_business_date,
+};
 pub(crate) use reminders::{
     contact, insert_reminder, loans_to_remind, lock_contact, note_delivery, put_contact, reminders,
     sent_reminders,
@@ -232,6 +238,25 @@ pub(crate) async fn loans_of(
     rows.iter().map(|(id,)| uuid(id)).collect()
 }
 
+/// The ids of the tenant's loans after the id `after`, oldest first.
+pub(crate) async fn loan_ids(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Uuid>, ServiceError> {
+    let sql = "SELECT id FROM loans WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    let rows: Vec<(String,)> = tx.fetch_all(sql, args![tenant.get(), after, limit]).await?;
+    rows.iter().map(|(id,)| uuid(id)).collect()
+}
+
+/// Whose loan this is, whichever tenant's: a bank's line names the loan alone.
+pub(crate) async fn tenant_of(tx: &mut Tx, loan: Uuid) -> Result<Option<TenantId>, ServiceError> {
+    let row: Option<(String,)> =
+        tx.fetch_optional("SELECT tenant_id FROM loans WHERE id = $1", args![loan]).await?;
+    row.map(|(tenant,)| Ok(TenantId::new(uuid(&tenant)?))).transpose()
+}
+
 pub(crate) async fn insert_event(
     tx: &mut Tx,
     tenant: TenantId,
@@ -359,23 +384,36 @@ pub(crate) struct DueLoan {
     pub(crate) posted: Books,
 }
 
-/// Locks up to `limit` running loans after `after` that are not posted up to `day`.
+/// Locks up to `limit` running loans after `after` that are not posted up to `day`: of one tenant, or
+/// of all that follow the calendar.
 pub(crate) async fn lock_due(
     tx: &mut Tx,
+    tenant: Option<TenantId>,
     day: i64,
     after: &str,
     limit: u32,
 ) -> Result<Vec<DueLoan>, ServiceError> {
     const PLAIN: &str = "SELECT id, tenant_id, contract, accounts, posted FROM loans
-        WHERE running AND posted_on < $1 AND id > $2 ORDER BY id LIMIT $3";
+        WHERE running AND posted_on < $1 AND id > $2
+            AND tenant_id NOT IN (SELECT tenant_id FROM loan_dates) ORDER BY id LIMIT $3";
     const LOCKING: &str = "SELECT id, tenant_id, contract, accounts, posted FROM loans
-        WHERE running AND posted_on < $1 AND id > $2 ORDER BY id LIMIT $3
+        WHERE running AND posted_on < $1 AND id > $2
+            AND tenant_id NOT IN (SELECT tenant_id FROM loan_dates) ORDER BY id LIMIT $3
         FOR UPDATE SKIP LOCKED";
-    let sql = match tx {
-        Tx::Sqlite(_) => PLAIN,
-        Tx::Postgres(_) => LOCKING,
+    const PLAIN_OF: &str = "SELECT id, tenant_id, contract, accounts, posted FROM loans
+        WHERE running AND posted_on < $1 AND id > $2 AND tenant_id = $4 ORDER BY id LIMIT $3";
+    const LOCKING_OF: &str = "SELECT id, tenant_id, contract, accounts, posted FROM loans
+        WHERE running AND posted_on < $1 AND id > $2 AND tenant_id = $4 ORDER BY id LIMIT $3
+        FOR UPDATE SKIP LOCKED";
+    let sql = match (&*tx, tenant) {
+        (Tx::Sqlite(_), None) => PLAIN,
+        (Tx::Postgres(_), None) => LOCKING,
+        (Tx::Sqlite(_), Some(_)) => PLAIN_OF,
+        (Tx::Postgres(_), Some(_)) => LOCKING_OF,
     };
-    let rows: Vec<DueRow> = tx.fetch_all(sql, args![day, after, limit]).await?;
+    let mut values = args![day, after, limit];
+    values.extend(tenant.map(|tenant| tenant.get().into()));
+    let rows: Vec<DueRow> = tx.fetch_all(sql, values).await?;
     let due = |row: DueRow| -> Result<DueLoan, ServiceError> {
         Ok(DueLoan {
             tenant: TenantId::new(uuid(&row.tenant_id)?),
@@ -388,16 +426,20 @@ pub(crate) async fn lock_due(
     rows.into_iter().map(due).collect()
 }
 
-/// The events of the running loans with ids from `first` to `last`, by loan.
+/// The events of the running loans with ids from `first` to `last`, by loan: of one tenant, or of
+/// all.
 pub(crate) async fn events_between(
     tx: &mut Tx,
+    tenant: Option<TenantId>,
     first: &str,
     last: &str,
 ) -> Result<BTreeMap<String, Vec<Event>>, ServiceError> {
     let sql = "SELECT e.loan_id, e.seq, e.id, e.effective_on, e.body, e.cash_account
         FROM loan_events e JOIN loans l ON l.id = e.loan_id
-        WHERE l.running AND e.loan_id >= $1 AND e.loan_id <= $2";
-    let rows: Vec<EventRow> = tx.fetch_all(sql, args![first, last]).await?;
+        WHERE l.running AND e.loan_id >= $1 AND e.loan_id <= $2
+            AND ($3 = '' OR e.tenant_id = $3)";
+    let tenant = tenant.map_or_else(String::new, |tenant| tenant.get().to_string());
+    let rows: Vec<EventRow> = tx.fetch_all(sql, args![first, last, tenant]).await?;
     let mut events: BTreeMap<String, Vec<Event>> = BTreeMap::new();
     for row in rows {
         let event = row.event()?;

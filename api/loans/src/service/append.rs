@@ -68,7 +68,7 @@ impl Loans {
         events: &mut Vec<Event>,
         append: Append,
     ) -> Result<Loan, ServiceError> {
-        let today = next_day(self.today())?; // somewhere it is tomorrow already
+        let today = next_day(self.today_in(tx, tenant).await?)?; // somewhere it is tomorrow already
         if append.effective > today {
             return Err(LoanError::Date("the event is in the future").into());
         }

@@ -1,7 +1,9 @@
 use api_ledger::TenantId;
 use api_store::Tx;
 use ed25519_dalek::{Signature, VerifyingKey};
+use jiff::Timestamp;
 use jiff::civil::Date;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::append::Append;
@@ -23,6 +25,28 @@ pub struct Acceptance {
     /// The borrower's Ed25519 signature over the text `roadstead loan change ` and the hash.
     /// Required when the loan has a borrower's key.
     pub signature: Option<[u8; 64]>,
+}
+
+/// A borrower's recorded consent: whoever has it can check the signature without this system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Consent {
+    /// The event that made the change.
+    pub event: Uuid,
+    /// The exact JSON that was previewed; its SHA-256 is the hash in [`acceptance_message`].
+    pub preview: String,
+    /// The Ed25519 signature; `None` when the loan has no key.
+    #[serde(serialize_with = "in_hex")]
+    pub signature: Option<Vec<u8>>,
+    /// The key that it verifies under.
+    #[serde(serialize_with = "in_hex")]
+    pub borrower_key: Option<Vec<u8>>,
+    /// When, by the clock.
+    pub accepted_at: Timestamp,
+}
+
+#[expect(clippy::ref_option, reason = "the shape that serde asks for")]
+fn in_hex<S: serde::Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    bytes.as_ref().map(hex::encode).serialize(serializer)
 }
 
 /// What a borrower signs to accept a preview.
@@ -77,7 +101,29 @@ impl Loans {
         }
         check_signature(stored.borrower_key, acceptance)?;
         self.append(tx, tenant, &mut stored, &mut events, append).await?;
+        let consent = Consent {
+            event: acceptance.id,
+            preview: now.json()?,
+            signature: acceptance.signature.map(|signature| signature.to_vec()),
+            borrower_key: stored.borrower_key.map(|key| key.to_vec()),
+            accepted_at: self.now(),
+        };
+        repo::insert_consent(tx, tenant, loan, &consent).await?;
         Ok(Applied::Executed)
+    }
+
+    /// The borrower's consents to changes of the loan, in the order of acceptance.
+    ///
+    /// # Errors
+    /// [`LoanError::UnknownLoan`].
+    pub async fn consents(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        loan: Uuid,
+    ) -> Result<Vec<Consent>, ServiceError> {
+        repo::loan(tx, tenant, loan).await?.ok_or(LoanError::UnknownLoan(loan))?;
+        repo::consents(tx, tenant, loan).await
     }
 }
 

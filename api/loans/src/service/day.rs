@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use super::accounts::Accounts;
 use super::append::runs;
-use super::{Loans, ServiceError, day_number};
+use super::{Loans, ServiceError, day_number, day_of};
 use crate::LoanError;
 use crate::loan::{Books, fold};
 use crate::repo::{self, DayRecord, DayUpdate, DueLoan};
@@ -29,7 +29,8 @@ struct Batch {
 }
 
 impl Loans {
-    /// Brings every running loan of every tenant up to `day`: interest and penalty accrue, what
+    /// Brings every running loan of every tenant up to `day`, and those of a tenant with a business
+    /// date of its own up to that: interest and penalty accrue, what
     /// falls due is billed and paid from held money, late fees are charged. In batches of
     /// `batch_loans`, each one database transaction with one ledger transfer per set of books.
     ///
@@ -44,17 +45,50 @@ impl Loans {
         day: Date,
         batch_loans: u32,
     ) -> Result<EndOfDay, ServiceError> {
+        let mut done = self.end_day(db, None, day, batch_loans).await?;
+        let mut tx = db.read().await?;
+        let own = repo::business_dates(&mut tx).await?;
+        tx.rollback().await?;
+        for (tenant, day) in own {
+            let more = self.end_day(db, Some(tenant), day_of(day)?, batch_loans).await?;
+            done.loans = done.loans.saturating_add(more.loans);
+            done.transfers = done.transfers.saturating_add(more.transfers);
+        }
+        Ok(done)
+    }
+
+    /// As [`Loans::end_of_day`], for the loans of one tenant.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; batches that were committed before stay.
+    pub async fn end_of_day_of(
+        &self,
+        db: &Db,
+        tenant: TenantId,
+        day: Date,
+        batch_loans: u32,
+    ) -> Result<EndOfDay, ServiceError> {
+        self.end_day(db, Some(tenant), day, batch_loans).await
+    }
+
+    async fn end_day(
+        &self,
+        db: &Db,
+        tenant: Option<TenantId>,
+        day: Date,
+        batch_loans: u32,
+    ) -> Result<EndOfDay, ServiceError> {
         let mut done = EndOfDay::default();
         let mut after = String::new();
         loop {
             let mut tx = db.begin().await?;
-            let due = repo::lock_due(&mut tx, day_number(day), &after, batch_loans).await?;
+            let due = repo::lock_due(&mut tx, tenant, day_number(day), &after, batch_loans).await?;
             let Some(last) = due.last().map(|loan| loan.id.clone()) else {
                 tx.rollback().await?;
                 return Ok(done);
             };
             let loans = u64::try_from(due.len()).map_err(|_| LoanError::Overflow)?;
-            let transfers = self.run_batch(&mut tx, day, due).await?;
+            let transfers = self.run_batch(&mut tx, tenant, day, due).await?;
             tx.commit().await?;
             done.loans = done.loans.saturating_add(loans);
             done.transfers = done.transfers.saturating_add(transfers);
@@ -65,11 +99,12 @@ impl Loans {
     async fn run_batch(
         &self,
         tx: &mut Tx,
+        tenant: Option<TenantId>,
         day: Date,
         due: Vec<DueLoan>,
     ) -> Result<u64, ServiceError> {
         let (Some(first), Some(last)) = (due.first(), due.last()) else { return Ok(0) };
-        let mut events = repo::events_between(tx, &first.id, &last.id).await?;
+        let mut events = repo::events_between(tx, tenant, &first.id, &last.id).await?;
         let mut batches: BTreeMap<(TenantId, Accounts), Batch> = BTreeMap::new();
         let mut updates = Vec::with_capacity(due.len());
         for loan in due {

@@ -1,5 +1,6 @@
 use api_ledger::{AccountId, TenantId};
 use api_store::Tx;
+use ed25519_dalek::VerifyingKey;
 use jiff::civil::Date;
 use uuid::Uuid;
 
@@ -50,6 +51,9 @@ impl Loans {
         if !named || request.borrower.chars().any(char::is_control) {
             return Err(LoanError::Terms("borrower").into());
         }
+        if request.borrower_key.is_some_and(|key| !is_key(&key)) {
+            return Err(LoanError::BadKey.into());
+        }
         let contract = Contract {
             terms: product.terms,
             principal: request.principal,
@@ -99,4 +103,9 @@ fn hide(error: ServiceError) -> ServiceError {
         ServiceError::Loan(LoanError::UnknownLoan(_)) => LoanError::IdReused.into(),
         other => other,
     }
+}
+
+/// True for a point of the curve that signatures can be checked under.
+fn is_key(key: &[u8; 32]) -> bool {
+    VerifyingKey::from_bytes(key).is_ok_and(|key| !key.is_weak())
 }

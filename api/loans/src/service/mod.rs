@@ -3,6 +3,7 @@
 mod accounts;
 mod append;
 mod change;
+mod date;
 mod day;
 mod disburse;
 mod error;
@@ -13,7 +14,8 @@ mod view;
 
 pub(crate) use accounts::Accounts;
 pub use append::Applied;
-pub use change::{Acceptance, acceptance_message};
+pub use change::{Acceptance, Consent, acceptance_message};
+pub use date::DateSource;
 pub use day::EndOfDay;
 pub use disburse::Disburse;
 pub use error::ServiceError;
@@ -62,13 +64,15 @@ impl Loans {
         Self { ledger, clock }
     }
 
-    /// The day it is, in UTC.
+    /// The day it is by the calendar, in UTC. A tenant's own day is [`Loans::today_in`].
     #[must_use]
     pub fn today(&self) -> Date {
         self.now().to_zoned(TimeZone::UTC).date()
     }
 
-    fn now(&self) -> Timestamp {
+    /// What its clock shows. A tenant's own moment is [`Loans::now_in`].
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         (self.clock)()
     }
 }

@@ -124,7 +124,7 @@ impl Loans {
             _ => None,
         };
         let body = Body::Reversed { event, reason: reason.to_owned() };
-        let effective = self.today().max(stored.contract.start);
+        let effective = self.today_in(tx, tenant).await?.max(stored.contract.start);
         self.record(tx, tenant, &mut stored, Append { id, effective, body, cash }).await
     }
 
@@ -186,7 +186,7 @@ impl Loans {
         body: Body,
     ) -> Result<Applied, ServiceError> {
         let mut stored = self.lock(tx, tenant, loan).await?;
-        let effective = self.today().max(stored.contract.start);
+        let effective = self.today_in(tx, tenant).await?.max(stored.contract.start);
         self.record(tx, tenant, &mut stored, Append { id, effective, body, cash: None }).await
     }
 

@@ -60,10 +60,10 @@ impl Loans {
         Ok((stored, repo::events(tx, tenant, loan).await?))
     }
 
-    /// The loan folded up to `on`.
+    /// The loan folded up to `on`, or to its start when that is later.
     ///
     /// # Errors
-    /// [`LoanError::UnknownLoan`], [`LoanError::NotDisbursed`] before its start.
+    /// [`LoanError::UnknownLoan`].
     pub async fn fold(
         &self,
         tx: &mut Tx,
@@ -72,7 +72,21 @@ impl Loans {
         on: Date,
     ) -> Result<Loan, ServiceError> {
         let (stored, events) = self.stored(tx, tenant, loan).await?;
-        Ok(fold(&stored.contract, &events, on)?)
+        Ok(fold(&stored.contract, &events, on.max(stored.contract.start))?)
+    }
+
+    /// Who borrowed.
+    ///
+    /// # Errors
+    /// [`LoanError::UnknownLoan`].
+    pub async fn borrower(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        loan: Uuid,
+    ) -> Result<String, ServiceError> {
+        let stored = repo::loan(tx, tenant, loan).await?.ok_or(LoanError::UnknownLoan(loan))?;
+        Ok(stored.borrower)
     }
 
     /// The loan and where it stands on `on`.
@@ -87,6 +101,7 @@ impl Loans {
         on: Date,
     ) -> Result<LoanRecord, ServiceError> {
         let (stored, events) = self.stored(tx, tenant, loan).await?;
+        let on = on.max(stored.contract.start);
         let position = fold(&stored.contract, &events, on)?.position()?;
         Ok(LoanRecord {
             id: stored.id,
@@ -111,6 +126,33 @@ impl Loans {
         limit: u32,
     ) -> Result<Vec<Uuid>, ServiceError> {
         repo::loans_of(tx, tenant, borrower, after, limit).await
+    }
+
+    /// The ids of the tenant's loans, at most `limit` after the id `after`, in the order of ids.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn loan_ids(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Uuid>, ServiceError> {
+        repo::loan_ids(tx, tenant, after, limit).await
+    }
+
+    /// Whose loan this is, for a payment that names the loan alone. It is for the bank's rail: no
+    /// tenant may be told of another's loans.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn tenant_of(
+        &self,
+        tx: &mut Tx,
+        loan: Uuid,
+    ) -> Result<Option<TenantId>, ServiceError> {
+        repo::tenant_of(tx, loan).await
     }
 
     /// The schedule that was agreed. Where changes have led is in the loan's position.

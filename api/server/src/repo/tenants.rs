@@ -55,6 +55,12 @@ pub(crate) async fn insert_tenant(
     Ok(tx.execute(sql, args![id, name, now]).await? == 1)
 }
 
+pub(crate) async fn exists(tx: &mut Tx, id: Uuid) -> Result<bool, StoreError> {
+    let sql = "SELECT COUNT(*) FROM tenants WHERE id = $1";
+    let (count,): (i64,) = tx.fetch_one(sql, args![id]).await?;
+    Ok(count == 1)
+}
+
 pub(crate) async fn insert_key(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreError> {
     let sql = "INSERT INTO api_keys (id, tenant_id, name, secret_hash, scopes, created_at, expires_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7)";

@@ -10,6 +10,7 @@ mod hostile;
 mod http;
 mod idempotency;
 mod kills;
+mod loans;
 mod races;
 mod receipts;
 mod refusals;

@@ -54,6 +54,7 @@ impl Belongings {
             ("/v1/withdrawals/", withdrawal),
             ("/v1/transfers/", text(&transfer, "id")),
             ("/v1/loans/", text(&loan, "id")),
+            ("/v1/loan-products/", product.clone()),
             ("/v1/audit/records/", record),
             ("/v1/audit/subjects/", format!("customer:{alice}")),
             ("/v1/api-keys/", text(&key, "id")),
@@ -94,6 +95,17 @@ impl Belongings {
             "/v1/loans/{id}/repayments" => json!({ "amount": "100", "currency": "EUR" }),
             "/v1/audit/records" => json!({ "records": [{ "id": "r-1", "kind": "note" }] }),
             "/v1/audit/subjects/{id}/legal-hold" => json!({ "reason": "case 7" }),
+            "/v1/loan-quotes" => json!({ "product": self.product, "principal": "1000" }),
+            "/v1/loans/{id}/settlement" => json!({ "valid_on": "2026-01-31", "to_pay": "1" }),
+            "/v1/loans/{id}/previews" => json!({ "change": pause() }),
+            "/v1/loans/{id}/changes" => {
+                json!({ "change": pause(), "effective": "2026-01-31", "hash": "00" })
+            }
+            "/v1/loans/{id}/fees" => json!({ "amount": "1", "reason": "a test" }),
+            "/v1/loans/{id}/waivers" => json!({ "amounts": { "fee": "1" }, "reason": "a test" }),
+            "/v1/loans/{id}/charge-off" => json!({ "reason": "a test" }),
+            "/v1/loans/{id}/reversals" => json!({ "event": NOBODYS, "reason": "a test" }),
+            "/v1/loan-books/closed-through" => json!({ "date": "2020-01-31" }),
             "/v1/treasury/sweeps" => json!({ "asset": "ETH" }),
             "/v1/treasury/freezes" => json!({ "asset": "RTT", "reason": "a test" }),
             // New here: refused for its form at the latest.
@@ -109,6 +121,10 @@ impl Belongings {
             None => call,
         }
     }
+}
+
+fn pause() -> Value {
+    json!({ "pause": 1, "interest": "accrue", "fees": "charge", "arrears": "keep" })
 }
 
 fn product(name: &str) -> Value {

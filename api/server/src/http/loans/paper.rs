@@ -1,0 +1,142 @@
+use api_ledger::TenantId;
+use api_loans::care::{CreditRecord, credit_record as credit};
+use api_loans::messages::{LANGUAGES, Messages};
+use api_loans::paper::{before_and_after, schedule_svg, statement_html};
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::borrower;
+use crate::app::App;
+use crate::error::{Code, Error};
+use crate::http::auth::{Caller, Scope};
+use crate::http::extract::{Args, Params};
+use crate::http::missing;
+use crate::http::problem::{Problem, ProblemDocument};
+use crate::repo::customers;
+
+/// In which language, and for which day.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PaperQuery {
+    /// `en` (the default) or `zh`.
+    #[serde(default = "english")]
+    lang: String,
+    /// The day, ISO 8601; the business date when absent.
+    #[serde(default)]
+    #[param(value_type = Option<String>, format = Date)]
+    on: Option<Date>,
+}
+
+fn english() -> String {
+    "en".to_owned()
+}
+
+impl PaperQuery {
+    fn language(&self) -> Result<&str, Error> {
+        if LANGUAGES.contains(&self.lang.as_str()) {
+            return Ok(&self.lang);
+        }
+        Err(Error::refuse(Code::BadRequest, format!("lang must be one of {LANGUAGES:?}")))
+    }
+}
+
+/// Nothing in these pages loads anything or runs.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+fn page(kind: &'static str, text: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, text).into_response()
+}
+
+/// A plot of the instalments over time, principal and interest: as agreed and, after a change or a
+/// prepayment, as it stands.
+#[utoipa::path(get, path = "/v1/loans/{id}/schedule.svg", tag = "loans",
+    params(("id" = Uuid, Path), PaperQuery), security(("api_key" = [])),
+    responses((status = 200, content_type = "image/svg+xml", body = String),
+              (status = "default", body = ProblemDocument)))]
+pub(crate) async fn plot(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+    Args(query): Args<PaperQuery>,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let language = query.language()?;
+    let tenant = TenantId::new(caller.tenant);
+    let mut tx = app.db.read().await?;
+    let on = super::day(&app, &mut tx, tenant, query.on).await?;
+    let loan = app.loans.fold(&mut tx, tenant, id, on).await?;
+    let (before, after) = before_and_after(&loan)?;
+    let svg = schedule_svg(&Messages::new(language)?, &before, after.as_deref())?;
+    Ok(page("image/svg+xml", svg))
+}
+
+/// A statement that a person can read: one HTML page, complete in itself.
+#[utoipa::path(get, path = "/v1/loans/{id}/statement.html", tag = "loans",
+    params(("id" = Uuid, Path), PaperQuery), security(("api_key" = [])),
+    responses((status = 200, content_type = "text/html", body = String),
+              (status = "default", body = ProblemDocument)))]
+pub(crate) async fn statement(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+    Args(query): Args<PaperQuery>,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let language = query.language()?;
+    let tenant = TenantId::new(caller.tenant);
+    let mut tx = app.db.read().await?;
+    let on = super::day(&app, &mut tx, tenant, query.on).await?;
+    let loan = app.loans.fold(&mut tx, tenant, id, on).await?;
+    let customer = borrower(&app, &mut tx, tenant, id).await?;
+    let customer = customers::get(&mut tx, caller.tenant, customer).await?;
+    let reference = customer.ok_or_else(|| missing("customer"))?.reference;
+    let html = statement_html(language, &id.to_string(), &reference, &loan)?;
+    Ok(page("text/html; charset=utf-8", html))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CreditRecordView {
+    loan: Uuid,
+    customer: Uuid,
+    #[schema(value_type = String, format = Date)]
+    as_of: Date,
+    /// What happened, the score with its reasons, and what would change each.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    record: CreditRecord,
+}
+
+/// The borrower's credit record of this loan, for the borrower to keep: what happened, from the
+/// events, and a score that is the sum of its reasons.
+#[utoipa::path(get, path = "/v1/loans/{id}/credit-record", tag = "loans",
+    params(("id" = Uuid, Path), PaperQuery), security(("api_key" = [])),
+    responses((status = 200, body = CreditRecordView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn credit_record(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+    Args(query): Args<PaperQuery>,
+) -> Result<Json<CreditRecordView>, Problem> {
+    caller.require(Scope::Read)?;
+    let tenant = TenantId::new(caller.tenant);
+    let mut tx = app.db.read().await?;
+    let on = super::day(&app, &mut tx, tenant, query.on).await?;
+    let loan = app.loans.fold(&mut tx, tenant, id, on).await?;
+    let events = app.loans.events(&mut tx, tenant, id).await?;
+    let customer = borrower(&app, &mut tx, tenant, id).await?;
+    let record = credit(&loan, &events)?;
+    Ok(Json(CreditRecordView { loan: id, customer, as_of: loan.as_of(), record }))
+}
