@@ -148,9 +148,17 @@ impl From<Code> for Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        // Two transactions stood in each other's way; the same request again finds the way free.
-        if error.is_retryable() { Code::Unavailable.into() } else { Self::internal(error) }
+        if passes(&error) { Code::Unavailable.into() } else { Self::internal(error) }
     }
+}
+
+/// True when the same request may find the way free later: two transactions stood in each other's
+/// way, or the database cannot work at present.
+fn passes(error: &StoreError) -> bool {
+    if error.is_unavailable() {
+        tracing::error!(%error, "the database does not work");
+    }
+    error.is_retryable() || error.is_unavailable()
 }
 
 impl From<AuditError> for Error {
@@ -206,6 +214,7 @@ impl From<LedgerError> for Error {
                 Self::refuse(Code::Unavailable, error.to_string())
             }
             LedgerError::UnknownAccount => Code::NotFound.into(),
+            LedgerError::Store(error) if passes(&error) => Code::Unavailable.into(),
             error => Self::internal(error),
         }
     }

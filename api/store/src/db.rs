@@ -2,6 +2,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -58,8 +59,10 @@ impl Db {
     /// Opens the SQLite file, made when absent.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it cannot be opened.
+    /// [`StoreError::Database`] when it cannot be opened, [`StoreError::WalMissing`] when it was not
+    /// closed and the file with its newest transactions is gone.
     pub async fn open_sqlite(file: &Path) -> Result<Self, StoreError> {
+        refuse_lost_wal(file)?;
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -69,9 +72,7 @@ impl Db {
             // Without it `INSERT OR REPLACE` would delete past the triggers that forbid it.
             .pragma("recursive_triggers", "ON")
             .busy_timeout(ACQUIRE_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+        let writer = sqlite_pool(1)
             .connect_with(
                 options
                     .clone()
@@ -79,11 +80,8 @@ impl Db {
                     .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES),
             )
             .await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await?;
+        let readers =
+            sqlite_pool(READERS_MAX).connect_with(options.pragma("query_only", "ON")).await?;
         Ok(Self { pools: Pools::Sqlite { writer, readers } })
     }
 
@@ -156,4 +154,32 @@ impl Db {
             Pools::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// A failed commit or a failed read ends the transaction in SQLite, but the driver goes on counting
+/// it and begins no other: such a connection is not used again.
+fn sqlite_pool(connections_max: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
+}
+
+/// SQLite makes `-wal` before `-shm` and removes it after it: the latter alone means that somebody has
+/// removed the former.
+fn refuse_lost_wal(file: &Path) -> Result<(), StoreError> {
+    let beside = |suffix: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        Path::new(&name).exists()
+    };
+    // In this order: another process may be closing the database at this moment.
+    let (has_shm, has_wal) = (beside("-shm"), beside("-wal"));
+    if has_shm && !has_wal && beside("-shm") {
+        return Err(StoreError::WalMissing(file.display().to_string()));
+    }
+    Ok(())
 }

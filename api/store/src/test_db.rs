@@ -131,7 +131,7 @@ fn wait_until_ready(watchdog: &mut Child) -> Result<(), String> {
 }
 
 /// `initdb` refuses root: as root, run it as the user `postgres`, who then owns `folder`.
-fn as_ordinary_user(folder: &Path) -> Result<Command, String> {
+pub(crate) fn as_ordinary_user(folder: &Path) -> Result<Command, String> {
     let whoami = Command::new("id").arg("-u").output().map_err(|error| error.to_string())?;
     if String::from_utf8_lossy(&whoami.stdout).trim() != "0" {
         return Ok(Command::new("env"));
@@ -151,7 +151,7 @@ fn as_ordinary_user(folder: &Path) -> Result<Command, String> {
     Ok(command)
 }
 
-fn postgres_programs() -> Result<PathBuf, String> {
+pub(crate) fn postgres_programs() -> Result<PathBuf, String> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -168,6 +168,6 @@ fn postgres_programs() -> Result<PathBuf, String> {
         .ok_or_else(|| "PostgreSQL is not installed: install the package postgresql".to_owned())
 }
 
-fn setup_error(error: impl std::fmt::Display) -> StoreError {
+pub(crate) fn setup_error(error: impl std::fmt::Display) -> StoreError {
     StoreError::TestDb(error.to_string())
 }

@@ -13,10 +13,12 @@ use api_store::{Db, Engine};
 use uuid::Uuid;
 
 const CHILD: &str = "ROADSTEAD_LEDGER_CRASH_CHILD";
-const CHILD_LIFE_MAX: Duration = Duration::from_secs(15);
+pub(crate) const CHILD_LIFE_MAX: Duration = Duration::from_secs(15);
 const CALLERS: usize = 8;
+const RETRY_AFTER: Duration = Duration::from_millis(10);
 
-/// Posts for ever and says what was acknowledged. Only runs as a child of the tests below.
+/// Posts for ever and says what was acknowledged and what failed. Only runs as a child of the tests
+/// below and of those in `faults`.
 #[test]
 fn crash_child() {
     let Ok(setup) = std::env::var(CHILD) else { return };
@@ -39,11 +41,11 @@ async fn post_for_ever(url: &str, tenant: TenantId, leg: Leg) -> anyhow::Result<
                     let legs = vec![leg, leg];
                     let transfer = Transfer::new(tenant, TransferId::generate(), legs);
                     let id = transfer.id;
-                    if front.post(transfer).await.is_err() {
-                        return;
+                    while let Err(error) = front.post(transfer.clone()).await {
+                        say(&format!("failed {error}"));
+                        tokio::time::sleep(RETRY_AFTER).await;
                     }
-                    // One write, so that a kill cannot tear the line.
-                    let _ = std::io::stdout().write_all(format!("acked {id}\n").as_bytes());
+                    say(&format!("acked {id}"));
                 }
             })
         })
@@ -54,9 +56,38 @@ async fn post_for_ever(url: &str, tenant: TenantId, leg: Leg) -> anyhow::Result<
     Ok(())
 }
 
+/// One write, so that a kill cannot tear the line.
+fn say(line: &str) {
+    let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
+}
+
+/// What a child said before its end.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) acknowledged: HashSet<TransferId>,
+    pub(crate) failures: Vec<String>,
+    /// How many were acknowledged after the first failure.
+    pub(crate) recovered: usize,
+}
+
+impl Said {
+    fn read(lines: impl Iterator<Item = String>) -> Self {
+        let mut said = Self::default();
+        for line in lines {
+            if let Some((_, id)) = line.rsplit_once("acked ") {
+                said.recovered += usize::from(!said.failures.is_empty());
+                said.acknowledged.extend(id.parse::<TransferId>());
+            } else if let Some((_, failure)) = line.split_once("failed ") {
+                said.failures.push(failure.to_owned());
+            }
+        }
+        said
+    }
+}
+
 /// Runs the child under `wrapper` until it dies or `time` is over, and then kills it; returns what
 /// it acknowledged.
-fn run_child(wrapper: &[String], setup: &str, time: Duration) -> HashSet<TransferId> {
+fn run_child(wrapper: &[String], setup: &str, time: Duration) -> Said {
     let test = std::env::current_exe().unwrap();
     let mut words = wrapper.iter().map(String::as_str).chain([
         test.to_str().unwrap(),
@@ -72,10 +103,7 @@ fn run_child(wrapper: &[String], setup: &str, time: Duration) -> HashSet<Transfe
         .spawn()
         .unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    let reader = std::thread::spawn(move || {
-        let lines = stdout.lines().map_while(Result::ok);
-        lines.filter_map(|line| line.rsplit_once("acked ")?.1.parse().ok()).collect()
-    });
+    let reader = std::thread::spawn(move || Said::read(stdout.lines().map_while(Result::ok)));
     let end = Instant::now() + time;
     while child.try_wait().unwrap().is_none() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(5));
@@ -86,38 +114,68 @@ fn run_child(wrapper: &[String], setup: &str, time: Duration) -> HashSet<Transfe
     reader.join().unwrap()
 }
 
-struct Crash {
-    fixture: Fixture,
-    ann: AccountId,
+/// A ledger in which a child process posts.
+pub(crate) struct Crash {
+    pub(crate) fixture: Fixture,
+    pub(crate) ann: AccountId,
     setup: String,
-    acknowledged: HashSet<TransferId>,
+    pub(crate) acknowledged: HashSet<TransferId>,
 }
 
 impl Crash {
-    async fn new(engine: Engine) -> Self {
-        let fixture = Fixture::new(engine).await;
+    pub(crate) async fn new(engine: Engine) -> Self {
+        Self::in_fixture(Fixture::new(engine).await).await
+    }
+
+    pub(crate) async fn in_fixture(fixture: Fixture) -> Self {
         let (bank, ann) = (fixture.bank().await, fixture.customer("ann").await);
         let setup = format!("{} {} {bank} {ann}", fixture.test_db.url, fixture.tenant);
         Self { fixture, ann, setup, acknowledged: HashSet::new() }
     }
 
-    fn run(&mut self, wrapper: &[String], time: Duration) -> usize {
-        let acknowledged = run_child(wrapper, &self.setup, time);
-        let count = acknowledged.len();
-        self.acknowledged.extend(acknowledged);
-        count
+    pub(crate) fn run(&mut self, wrapper: &[String], time: Duration) -> Said {
+        let said = run_child(wrapper, &self.setup, time);
+        self.acknowledged.extend(&said.acknowledged);
+        said
+    }
+
+    /// `strace` on the database's own files, with this injection; `None` where there is no strace.
+    pub(crate) fn injecting(
+        &self,
+        files: &[&str],
+        syscall: &str,
+        what: &str,
+    ) -> Option<Vec<String>> {
+        if !Path::new("/usr/bin/strace").exists() {
+            assert!(std::env::var_os("CI").is_none(), "strace is not installed");
+            eprintln!("not run: no strace");
+            return None;
+        }
+        let file = self.fixture.test_db.url.trim_start_matches("sqlite:");
+        let mut words = ["strace", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).to_vec();
+        for suffix in files {
+            words.extend(["-P".to_owned(), format!("{file}{suffix}")]);
+        }
+        words.extend(["-e".to_owned(), format!("trace={syscall}")]);
+        words.extend(["-e".to_owned(), format!("inject={syscall}:{what}")]);
+        Some(words)
     }
 
     /// Clean, all acknowledged transfers are there, and none of half its legs.
-    async fn verify(&self) {
-        self.fixture.assert_clean().await;
-        let mut tx = self.fixture.begin().await;
+    pub(crate) async fn verify(&self) {
+        self.verify_in(&self.fixture.ledger).await;
+    }
+
+    pub(crate) async fn verify_in(&self, ledger: &Ledger) {
+        let mut tx = ledger.db().read().await.unwrap();
+        let report = ledger.check(&mut tx).await.unwrap();
+        assert!(report.is_clean(), "{:?}", report.difference);
         for id in &self.acknowledged {
-            let found = self.fixture.ledger.transfer(&mut tx, self.fixture.tenant, *id).await;
+            let found = ledger.transfer(&mut tx, self.fixture.tenant, *id).await;
             assert_eq!(found.unwrap().map(|stored| stored.legs.len()), Some(2), "{id} was lost");
         }
-        drop(tx);
-        let balance = self.fixture.balance(self.ann).await.posted().or_zero();
+        let balance = ledger.balance(&mut tx, self.ann, AsOf::Now).await.unwrap();
+        let balance = balance.posted().or_zero();
         let least = 2 * u128::try_from(self.acknowledged.len()).unwrap();
         assert!(balance.is_multiple_of(2) && balance >= least, "{balance} for {least}");
     }
@@ -144,22 +202,12 @@ async fn postgres_survives_kill_of_the_client_at_random_times() {
 
 /// The child dies at its N-th call of `syscall`, N = 1, 2, 4, ….
 async fn killed_at_each(syscall: &str, numbers: &[u32]) {
-    if !Path::new("/usr/bin/strace").exists() {
-        assert!(std::env::var_os("CI").is_none(), "strace is not installed");
-        eprintln!("not run: no strace");
-        return;
-    }
     let mut crash = Crash::new(Engine::Sqlite).await;
-    let file = crash.fixture.test_db.url.trim_start_matches("sqlite:").to_owned();
-    let wal = format!("{file}-wal");
     for number in numbers {
-        let inject = format!("inject={syscall}:signal=KILL:when={number}");
-        let trace = format!("trace={syscall}");
-        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", &file, "-P", &wal];
-        let wrapper: Vec<_> =
-            strace.into_iter().chain(["-e", &trace, "-e", &inject]).map(str::to_owned).collect();
+        let kill = format!("signal=KILL:when={number}");
+        let Some(wrapper) = crash.injecting(&["", "-wal"], syscall, &kill) else { return };
         let start = Instant::now();
-        let acknowledged = crash.run(&wrapper, CHILD_LIFE_MAX);
+        let acknowledged = crash.run(&wrapper, CHILD_LIFE_MAX).acknowledged.len();
         println!("{acknowledged} acknowledged before {syscall} number {number}");
         assert!(start.elapsed() < CHILD_LIFE_MAX, "the child was not killed at {syscall} {number}");
         crash.verify().await;
@@ -175,6 +223,15 @@ async fn sqlite_survives_kill_at_the_nth_sync() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_survives_kill_at_the_nth_write() {
     killed_at_each("write,pwrite64", &[1, 2, 3, 4, 6, 11, 23, 50, 101]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a campaign, for .ci/long"]
+async fn sqlite_survives_kill_at_every_sync_and_write() {
+    let numbers: Vec<u32> = (1..=60).collect();
+    killed_at_each("fsync,fdatasync", &numbers).await;
+    let numbers: Vec<u32> = (1..=120).step_by(2).collect();
+    killed_at_each("write,pwrite64", &numbers).await;
 }
 
 /// What an unclear answer means is found out by sending the same id again.

@@ -5,6 +5,7 @@
 mod common;
 mod crash;
 mod events;
+mod faults;
 mod history;
 mod model;
 mod naive;
