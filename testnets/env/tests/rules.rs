@@ -42,6 +42,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("api-verify", &[]),
     ("api-verify-wasm", &["api-verify"]),
     ("api-webhooks", &["api-store", "api-ledger"]),
+    ("api-care", &["api-store", "api-ledger", "api-loans", "api-audit", "api-webhooks"]),
     (
         "api-server",
         &[
@@ -51,6 +52,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "api-audit",
             "api-verify",
             "api-webhooks",
+            "api-care",
             "chain-core",
             "chain-families",
             "chain-evm",

@@ -2,7 +2,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::days_between;
-use crate::loan::{Body, Event, LineKind, Loan};
+use crate::loan::{Body, Event, Line, LineKind, Loan};
 use crate::{Fraction, LoanError, Money, Rate, Rounding};
 
 /// What is known of a borrower beside the loan itself.
@@ -30,6 +30,13 @@ pub enum Rule {
     },
     /// Payments that bounced or were taken back lately.
     BouncedPayments {
+        /// How many.
+        at_least: u32,
+        /// Within how many days.
+        within_days: i64,
+    },
+    /// Instalments that fell due lately and were not paid on their day.
+    MissedPayments {
         /// How many.
         at_least: u32,
         /// Within how many days.
@@ -88,6 +95,11 @@ pub fn warnings(
                 let enough = usize::try_from(at_least).is_ok_and(|least| count >= least.max(1));
                 ("bounced_payments", enough.then(|| count.to_string()))
             }
+            Rule::MissedPayments { at_least, within_days } => {
+                let count = missed(loan, within_days);
+                let enough = usize::try_from(at_least).is_ok_and(|least| count >= least.max(1));
+                ("missed_payments", enough.then(|| count.to_string()))
+            }
             Rule::BalanceBelowNext { share, within_days } => {
                 ("balance_below_next", below_next(loan, signals, share, within_days)?)
             }
@@ -113,6 +125,17 @@ fn later_each_time(loan: &Loan, count: usize) -> Option<String> {
     let grows = last.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
     let text: Vec<String> = last.iter().map(ToString::to_string).collect();
     (count > 1 && grows).then(|| text.join(", "))
+}
+
+fn missed(loan: &Loan, within_days: i64) -> usize {
+    let today = loan.as_of();
+    let lately = |line: &&Line| days_between(line.due, today) <= within_days;
+    let late = |line: &&Line| {
+        let owed = line.slots.iter().any(|slot| slot.owed.is_positive());
+        owed && line.settled_on.unwrap_or(today) > line.due
+    };
+    let instalments = loan.lines().iter().filter(|line| line.kind == LineKind::Instalment);
+    instalments.filter(lately).filter(late).count()
 }
 
 fn bounced(today: Date, events: &[Event], within_days: i64) -> usize {

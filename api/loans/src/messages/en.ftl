@@ -20,6 +20,22 @@ ways =
     How to pay: from your wallet balance, by bank transfer with the reference { $loan }, or with a supported coin at the rate quoted in the wallet.
     How to ask for a deferral: open the loan in the wallet, choose "I need more time" and look at the new plan before you accept it.
     You can promise a date, dispute the amount, or stop these reminders in the same place.
+offer-subject = An easier plan for your loan
+offer-body =
+    Hello, your loan { $loan } may become hard to pay soon, so we have worked out a plan with smaller payments.
+    It is an offer: nothing changes unless you accept it, and it is open until { $until }. You see every number before you decide.
+stop-line = To stop these reminders, open { $link }
+stop-title = Stop reminders
+stop-ask = Do you want to stop all reminders about your loans, on every channel?
+stop-button = Stop reminders
+stop-done = You will get no more reminders. What you owe and your rights do not change.
+warning-days_past_due = A payment is { $value } days late.
+warning-paid_later_each_time = The last payments came later each time (days late: { $value }).
+warning-bounced_payments = Payments that bounced or were taken back lately: { $value }.
+warning-missed_payments = Instalments that were missed lately: { $value }.
+warning-balance_below_next = The wallet holds less than the next payment needs ({ $value }, in minor units).
+warning-balance_falling = The wallet's balance is falling ({ $value }, in minor units).
+warning-utilisation_above = This share of the credit limit is used: { $value }.
 statement-title = Loan statement
 statement-of = Statement of { $date }
 statement-loan = Loan

@@ -9,6 +9,9 @@ use crate::{LoanError, Money};
 /// The languages of the built-in texts.
 pub const LANGUAGES: [&str; 2] = ["en", "zh"];
 
+/// The templates of reminders, by the ids that a ladder names.
+pub const TEMPLATES: [&str; 4] = ["before-due", "due-today", "overdue", "overdue-help"];
+
 /// The texts of one language.
 pub struct Messages {
     bundle: FluentBundle<FluentResource>,
@@ -82,6 +85,28 @@ impl Messages {
         let mut errors = Vec::new();
         let text = self.bundle.format_pattern(pattern, Some(values), &mut errors).into_owned();
         errors.is_empty().then_some(text).ok_or(LoanError::Terms("message argument"))
+    }
+
+    /// The words around a letter that has a link by which its reader stops all of them.
+    ///
+    /// # Errors
+    /// [`LoanError::Terms`] when the texts lack it.
+    pub fn stop_line(&self, link: &str) -> Result<String, LoanError> {
+        self.text("stop-line", &[("link", link)])
+    }
+
+    /// The notice of an offer to a borrower whose loan shows early signs of trouble.
+    ///
+    /// # Errors
+    /// [`LoanError::Terms`] when the texts lack it.
+    pub fn offer(&self, loan: &str, until: Date) -> Result<Letter, LoanError> {
+        let until = until.to_string();
+        let facts = [("loan", loan), ("until", until.as_str())];
+        let (body, ways) = (self.text("offer-body", &facts)?, self.text("ways", &facts)?);
+        Ok(Letter {
+            subject: self.text("offer-subject", &facts)?,
+            body: format!("{body}\n\n{ways}\n"),
+        })
     }
 
     /// A reminder by its template's id.

@@ -17,6 +17,22 @@ ways =
     还款方式：钱包余额；银行转账（附言填写 { $loan }）；或按钱包内报价使用支持的数字币。
     申请延期：在钱包中打开该贷款，选择“我需要更多时间”，先查看新的还款计划，再决定是否接受。
     在同一页面，您也可以承诺还款日期、对金额提出异议，或停止接收提醒。
+offer-subject = 为您准备了更轻松的还款计划
+offer-body =
+    您好，贷款 { $loan } 近期还款可能会有压力，我们为您准备了每期金额更小的计划。
+    这只是一个方案：您不接受，任何内容都不会改变；有效期至 { $until }。决定之前您可以看到全部数字。
+stop-line = 如需停止接收提醒，请打开 { $link }
+stop-title = 停止提醒
+stop-ask = 您确定要在所有渠道停止接收关于贷款的提醒吗？
+stop-button = 停止提醒
+stop-done = 您将不再收到提醒。您的欠款和权利不受影响。
+warning-days_past_due = 有一笔还款已逾期 { $value } 天。
+warning-paid_later_each_time = 最近几期还款一次比一次晚（逾期天数：{ $value }）。
+warning-bounced_payments = 近期被退回或撤销的付款：{ $value } 笔。
+warning-missed_payments = 近期未按时归还的期数：{ $value }。
+warning-balance_below_next = 钱包余额低于下一期还款所需（{ $value }，最小货币单位）。
+warning-balance_falling = 钱包余额正在下降（{ $value }，最小货币单位）。
+warning-utilisation_above = 已使用的授信额度比例：{ $value }。
 statement-title = 贷款对账单
 statement-of = 截至 { $date }
 statement-loan = 贷款

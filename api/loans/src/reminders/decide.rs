@@ -104,6 +104,35 @@ pub enum Reason {
     LegalHold,
     /// Nothing is known of the debtor, or the time zone is unknown: nobody is woken on a guess.
     UnknownDebtor,
+    /// A reminder that was decided did not leave in time, and another one would be sent now.
+    Superseded,
+    /// A reminder that was decided came back: nobody can be reached there.
+    Undeliverable,
+}
+
+impl Reason {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NothingDue => "nothing_due",
+            Self::TooEarly => "too_early",
+            Self::AlreadySent => "already_sent",
+            Self::OptedOut => "opted_out",
+            Self::NoConsent => "no_consent",
+            Self::QuietHours => "quiet_hours",
+            Self::DayCap => "day_cap",
+            Self::WeekCap => "week_cap",
+            Self::Promise => "promise",
+            Self::Dispute => "dispute",
+            Self::Hardship => "hardship",
+            Self::Deceased => "deceased",
+            Self::LegalHold => "legal_hold",
+            Self::UnknownDebtor => "unknown_debtor",
+            Self::Superseded => "superseded",
+            Self::Undeliverable => "undeliverable",
+        }
+    }
 }
 
 /// What to do about a debtor now.

@@ -18,6 +18,28 @@ pub enum Channel {
     Email,
 }
 
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::InApp, Self::Push, Self::Sms, Self::Email];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::InApp => "in_app",
+            Self::Push => "push",
+            Self::Sms => "sms",
+            Self::Email => "email",
+        }
+    }
+
+    /// The channel of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.text() == name)
+    }
+}
+
 /// When a debtor may be reached, in the debtor's own time zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +84,9 @@ pub struct Profile {
 const BUILT_IN: &str = include_str!("profiles.json");
 
 impl Profile {
+    /// The names of the built-in profiles.
+    pub const BUILT_IN: [&str; 3] = ["cn", "eu", "us"];
+
     /// The built-in profile of this name (`cn`, `eu`, `us`).
     ///
     /// # Errors
@@ -83,7 +108,11 @@ impl Profile {
         });
         let rest = self.hours.rest_days.iter().all(|day| (1..=7).contains(day));
         let open = self.hours.from < self.hours.until && self.hours.rest_days.len() < 7;
-        let all = ascending && rest && open && self.ladder.len() <= 32;
+        let reachable = |rung: &Rung| !rung.channels.is_empty() && rung.channels.len() <= 4;
+        let known = |rung: &Rung| crate::messages::TEMPLATES.contains(&rung.template.as_str());
+        let ladder = self.ladder.iter().all(|rung| reachable(rung) && known(rung));
+        let named = (1..=64).contains(&self.name.len());
+        let all = ascending && rest && open && ladder && named && self.ladder.len() <= 32;
         all.then_some(()).ok_or(LoanError::Terms("reminder profile"))
     }
 

@@ -9,8 +9,9 @@ pub(crate) use dates::{
     business_date, business_dates, clear_business_date, posted_through, set_business_date,
 };
 pub(crate) use reminders::{
-    contact, insert_reminder, loans_to_remind, lock_contact, note_delivery, put_contact, reminders,
-    sent_reminders,
+    borrowers_reminders, contact, delete_contact, delete_profile, insert_reminder, loans_to_remind,
+    lock_contact, look_again, note_delivery, profile, profiles, put_contact, put_profile,
+    reminder_to_send, reminders, sent_reminders, withdraw_reminder,
 };
 
 use std::collections::BTreeMap;
@@ -446,6 +447,30 @@ pub(crate) async fn events_between(
         events.entry(row.loan_id).or_default().push(event);
     }
     Ok(events)
+}
+
+/// The tenant's running loans: up to `limit` ids after `after`.
+pub(crate) async fn running_loans(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<Uuid>, ServiceError> {
+    let sql = "SELECT id FROM loans WHERE running AND tenant_id = $1 AND id > $2
+        ORDER BY id LIMIT $3";
+    let after = after.map_or_else(String::new, |id| id.to_string());
+    let rows: Vec<(String,)> = tx.fetch_all(sql, args![tenant.get(), after, limit]).await?;
+    rows.iter().map(|(id,)| uuid(id)).collect()
+}
+
+/// The oldest day up to which a running loan of the tenant is posted.
+pub(crate) async fn oldest_day(
+    tx: &mut Tx,
+    tenant: TenantId,
+) -> Result<Option<i64>, ServiceError> {
+    let sql = "SELECT MIN(posted_on) FROM loans WHERE running AND tenant_id = $1";
+    let row: (Option<i64>,) = tx.fetch_one(sql, args![tenant.get()]).await?;
+    Ok(row.0)
 }
 
 /// What the end of the day changes in a loan.

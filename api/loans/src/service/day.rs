@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use api_ledger::{TenantId, Transfer, TransferId};
 use api_store::{Db, Tx};
 use jiff::civil::Date;
+use uuid::Uuid;
 
 use super::accounts::Accounts;
 use super::append::runs;
@@ -94,6 +95,33 @@ impl Loans {
             done.transfers = done.transfers.saturating_add(transfers);
             after = last;
         }
+    }
+
+    /// The tenant's running loans by id, up to `limit` after `after`.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn running_loans(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Uuid>, ServiceError> {
+        repo::running_loans(tx, tenant, after, limit).await
+    }
+
+    /// The oldest day up to which a running loan of the tenant is posted; `None` without any.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn oldest_posted_day(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+    ) -> Result<Option<Date>, ServiceError> {
+        let oldest = repo::oldest_day(tx, tenant).await?;
+        Ok(oldest.map(day_of).transpose()?)
     }
 
     async fn run_batch(

@@ -20,7 +20,7 @@ pub use day::EndOfDay;
 pub use disburse::Disburse;
 pub use error::ServiceError;
 pub use product::{NewProduct, Product};
-pub use remind::{Contact, Reminder, SEND_WITHIN};
+pub use remind::{Confirmation, Contact, Reminder, SEND_WITHIN};
 pub use repay::{Repay, Repayment};
 pub use view::{LoanRecord, RepaymentRecord};
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use api_ledger::TenantId;
 use api_store::Tx;
 use jiff::civil::Date;
@@ -10,8 +12,8 @@ use super::{Loans, ServiceError};
 use crate::calendar::days_between;
 use crate::loan::fold;
 use crate::messages::{Letter, LetterFacts, Messages};
-use crate::reminders::{Debtor, Decision, Profile, Reason, decide, dues};
-use crate::repo;
+use crate::reminders::{Channel, Debtor, Decision, Dues, Holds, Profile, Reason, decide, dues};
+use crate::repo::{self, StoredLoan};
 use crate::{LoanError, Money};
 
 /// How long after its decision a reminder may leave. A sender that is later drops it, and the next
@@ -35,6 +37,8 @@ pub struct Reminder {
     pub id: Uuid,
     /// The loan.
     pub loan: Uuid,
+    /// Who borrowed.
+    pub borrower: String,
     /// When it was decided.
     pub decided_at: Timestamp,
     /// The last event of the loan that the decision knew of.
@@ -49,6 +53,26 @@ pub struct Reminder {
     pub send_before: Option<Timestamp>,
     /// What became of it, when it was sent: the gateway's answer or receipt.
     pub delivery: Option<String>,
+    /// Why it did not leave after all; it then counts for no cap and no rung.
+    pub withdrawn: Option<Reason>,
+}
+
+/// What the look at the moment of sending finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// It may leave until `send_before`.
+    Send {
+        /// What it says now.
+        letter: Letter,
+        /// In which language.
+        language: String,
+        /// On which channel.
+        channel: Channel,
+        /// The latest moment at which it may leave.
+        send_before: Timestamp,
+    },
+    /// It must not leave any more.
+    Withdraw(Reason),
 }
 
 /// When to decide again: a day later where nothing else is known.
@@ -59,6 +83,29 @@ fn wait(reminder: &Reminder) -> Timestamp {
         Decision::Suppress { retry_at: Some(at), .. } => (*at).min(tomorrow),
         _ => tomorrow,
     }
+}
+
+impl Contact {
+    /// Nobody of whom anything is known: no time zone, no consent.
+    fn unknown() -> Result<Self, LoanError> {
+        let debtor = Debtor {
+            zone: String::new(),
+            language: "en".to_owned(),
+            consents: BTreeSet::new(),
+            opted_out: false,
+            holds: Holds::default(),
+        };
+        Ok(Self { debtor, profile: Profile::built_in("eu")? })
+    }
+}
+
+/// What [`Loans::judge`] finds.
+struct Judgement {
+    now: Timestamp,
+    decision: Decision,
+    dues: Option<Dues>,
+    today: Option<Date>,
+    language: Option<String>,
 }
 
 impl Loans {
@@ -94,6 +141,104 @@ impl Loans {
         repo::contact(tx, tenant, borrower).await
     }
 
+    /// Changes what is known of a borrower, of whom nothing may have been known: such a one has no
+    /// time zone yet and is not reminded. Decisions that were to wait are made anew.
+    ///
+    /// # Errors
+    /// [`LoanError::Terms`] for an unusable profile, language or time zone.
+    pub async fn update_contact(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        borrower: &str,
+        change: impl FnOnce(&mut Contact) + Send,
+    ) -> Result<Contact, ServiceError> {
+        let found = repo::lock_contact(tx, tenant, borrower).await?;
+        let mut contact = found.map_or_else(Contact::unknown, Ok)?;
+        change(&mut contact);
+        contact.profile.check()?;
+        let zone = contact.debtor.zone.as_str();
+        if !zone.is_empty() && TimeZone::get(zone).is_err() {
+            return Err(LoanError::Terms("time zone").into());
+        }
+        if !crate::messages::LANGUAGES.contains(&contact.debtor.language.as_str()) {
+            return Err(LoanError::Terms("language").into());
+        }
+        let now = self.now().as_microsecond();
+        repo::put_contact(tx, tenant, borrower, &contact, now).await?;
+        repo::look_again(tx, tenant, borrower, now).await?;
+        Ok(contact)
+    }
+
+    /// Forgets a borrower. Decisions that were made stay; they hold no personal data but the id.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn forget_contact(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        borrower: &str,
+    ) -> Result<(), ServiceError> {
+        repo::delete_contact(tx, tenant, borrower).await
+    }
+
+    /// Stores a profile of the tenant's own under its name; it goes before a built-in one of that
+    /// name, and counts at once for everybody who is reminded by it.
+    ///
+    /// # Errors
+    /// [`LoanError::Terms`] when it contradicts itself.
+    pub async fn put_profile(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        profile: &Profile,
+    ) -> Result<(), ServiceError> {
+        profile.check()?;
+        repo::put_profile(tx, tenant, profile, self.now().as_microsecond()).await
+    }
+
+    /// Removes a profile of the tenant's own; false when there is none.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn delete_profile(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<bool, ServiceError> {
+        repo::delete_profile(tx, tenant, name).await
+    }
+
+    /// The tenant's own profiles.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn profiles(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+    ) -> Result<Vec<Profile>, ServiceError> {
+        repo::profiles(tx, tenant).await
+    }
+
+    /// The profile of this name: the tenant's own, or a built-in one.
+    ///
+    /// # Errors
+    /// [`LoanError::Terms`] when there is none.
+    pub async fn profile(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Profile, ServiceError> {
+        match repo::profile(tx, tenant, name).await? {
+            Some(profile) => Ok(profile),
+            None => Ok(Profile::built_in(name)?),
+        }
+    }
+
     /// No reminders any more, on any channel, from this moment on. True when the borrower is known.
     ///
     /// # Errors
@@ -108,8 +253,42 @@ impl Loans {
             return Ok(false);
         };
         contact.debtor.opted_out = true;
-        repo::put_contact(tx, tenant, borrower, &contact, self.now().as_microsecond()).await?;
+        let now = self.now().as_microsecond();
+        repo::put_contact(tx, tenant, borrower, &contact, now).await?;
+        repo::look_again(tx, tenant, borrower, now).await?;
         Ok(true)
+    }
+
+    /// What is to be decided about a locked loan now, by all that is known.
+    async fn judge(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        stored: &StoredLoan,
+        usable: &BTreeSet<Channel>,
+        but: Option<Uuid>,
+    ) -> Result<Judgement, ServiceError> {
+        let now = self.now();
+        let contact = repo::lock_contact(tx, tenant, &stored.borrower).await?;
+        let Some(mut contact) = contact else {
+            let decision = Decision::Suppress { reason: Reason::UnknownDebtor, retry_at: None };
+            return Ok(Judgement { now, decision, dues: None, today: None, language: None });
+        };
+        if let Some(own) = repo::profile(tx, tenant, &contact.profile.name).await? {
+            contact.profile = own;
+        }
+        contact.debtor.consents.retain(|channel| usable.contains(channel));
+        let zone = TimeZone::get(&contact.debtor.zone).unwrap_or(TimeZone::UTC);
+        let events = repo::events(tx, tenant, stored.id).await?;
+        // A payment may carry a day that has not begun yet where the debtor is.
+        let known = events.iter().map(|event| event.effective).max();
+        let today = now.to_zoned(zone).date();
+        let today = known.map_or(today, |known| known.max(today));
+        let dues = dues(stored.id, &fold(&stored.contract, &events, today)?)?;
+        let sent = repo::sent_reminders(tx, tenant, &stored.borrower, but).await?;
+        let decision = decide(now, &contact.debtor, dues.as_ref(), &sent, &contact.profile)?;
+        let language = Some(contact.debtor.language);
+        Ok(Judgement { now, decision, dues, today: Some(today), language })
     }
 
     /// Decides whether to remind the borrower of this loan now, and records the decision with its
@@ -126,42 +305,125 @@ impl Loans {
         tenant: TenantId,
         loan: Uuid,
     ) -> Result<Reminder, ServiceError> {
+        self.remind_on(tx, tenant, loan, &Channel::ALL.into()).await
+    }
+
+    /// As [`Loans::remind`], on those channels alone that the lender can use now.
+    ///
+    /// # Errors
+    /// [`LoanError::UnknownLoan`].
+    pub async fn remind_on(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        loan: Uuid,
+        usable: &BTreeSet<Channel>,
+    ) -> Result<Reminder, ServiceError> {
         let stored = self.lock(tx, tenant, loan).await?;
-        let now = self.now();
-        let contact = repo::lock_contact(tx, tenant, &stored.borrower).await?;
-        let (decision, amount, due) = match contact {
-            None => {
-                (Decision::Suppress { reason: Reason::UnknownDebtor, retry_at: None }, None, None)
-            }
-            Some(contact) => {
-                let zone = TimeZone::get(&contact.debtor.zone).unwrap_or(TimeZone::UTC);
-                let events = repo::events(tx, tenant, loan).await?;
-                // A payment may carry a day that has not begun yet where the debtor is.
-                let known = events.iter().map(|event| event.effective).max();
-                let today = now.to_zoned(zone).date();
-                let today = known.map_or(today, |known| known.max(today));
-                let dues = dues(loan, &fold(&stored.contract, &events, today)?)?;
-                let sent = repo::sent_reminders(tx, tenant, &stored.borrower).await?;
-                let decision =
-                    decide(now, &contact.debtor, dues.as_ref(), &sent, &contact.profile)?;
-                (decision, dues.as_ref().map(|dues| dues.amount), dues.map(|dues| dues.due))
-            }
-        };
+        let Judgement { now, decision, dues, .. } =
+            self.judge(tx, tenant, &stored, usable, None).await?;
         let sends = matches!(decision, Decision::Send { .. });
         let send_before = now.checked_add(SEND_WITHIN).ok().filter(|_| sends);
         let reminder = Reminder {
             id: Uuid::now_v7(),
             loan,
+            borrower: stored.borrower,
             decided_at: now,
             head: stored.head,
             decision,
-            amount,
-            due,
+            amount: dues.as_ref().map(|dues| dues.amount),
+            due: dues.map(|dues| dues.due),
             send_before,
             delivery: None,
+            withdrawn: None,
         };
-        repo::insert_reminder(tx, tenant, &stored.borrower, &reminder, wait(&reminder)).await?;
+        repo::insert_reminder(tx, tenant, &reminder, wait(&reminder)).await?;
         Ok(reminder)
+    }
+
+    /// Looks again at the moment of sending, in a transaction that locks the loan's row as the
+    /// decision did: a payment, an opt-out or a hold that is committed before is always seen. Sends
+    /// only what would be decided again, word for word by today's figures, and extends
+    /// `send_before`; everything else is to be withdrawn by [`Loans::withdraw`].
+    ///
+    /// # Errors
+    /// [`LoanError::UnknownEvent`] when the tenant has no such reminder to be sent.
+    pub async fn confirm(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        reminder: Uuid,
+        usable: &BTreeSet<Channel>,
+    ) -> Result<Confirmation, ServiceError> {
+        let found = repo::reminder_to_send(tx, tenant, reminder).await?;
+        let old = found.ok_or(LoanError::UnknownEvent)?;
+        if let Some(reason) = old.withdrawn {
+            return Ok(Confirmation::Withdraw(reason));
+        }
+        let Decision::Send { channel, template, rung_days } = old.decision else {
+            return Err(LoanError::UnknownEvent.into());
+        };
+        let stored = self.lock(tx, tenant, old.loan).await?;
+        let judged = self.judge(tx, tenant, &stored, usable, Some(reminder)).await?;
+        match judged.decision {
+            Decision::Suppress { reason, .. } => return Ok(Confirmation::Withdraw(reason)),
+            Decision::Send { channel: on, rung_days: rung, .. }
+                if (on, rung) != (channel, rung_days) =>
+            {
+                return Ok(Confirmation::Withdraw(Reason::Superseded));
+            }
+            Decision::Send { .. } => {}
+        }
+        let facts = judged.dues.zip(judged.today).zip(judged.language);
+        let Some(((dues, today), language)) = facts.filter(|((dues, _), _)| Some(dues.due) == old.due)
+        else {
+            return Ok(Confirmation::Withdraw(Reason::Superseded));
+        };
+        let letter = Messages::new(&language)?.letter(
+            &template,
+            &LetterFacts {
+                loan: &old.loan.to_string(),
+                amount: dues.amount,
+                currency: &stored.contract.terms.currency,
+                due: dues.due,
+                days: days_between(dues.due, today),
+            },
+        )?;
+        let send_before = judged.now.checked_add(SEND_WITHIN).unwrap_or(judged.now);
+        Ok(Confirmation::Send { letter, language, channel, send_before })
+    }
+
+    /// Notes that a reminder did not leave and why: it counts for no cap and no rung, and a new
+    /// decision is made at once.
+    ///
+    /// # Errors
+    /// [`LoanError::UnknownEvent`] when the tenant has no such reminder to be sent.
+    pub async fn withdraw(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        reminder: Uuid,
+        reason: Reason,
+    ) -> Result<(), ServiceError> {
+        let now = self.now().as_microsecond();
+        let done = repo::withdraw_reminder(tx, tenant, reminder, reason, now).await?;
+        done.then_some(()).ok_or_else(|| LoanError::UnknownEvent.into())
+    }
+
+    /// The decisions about a borrower, the newest first: up to `limit` that are older than the one
+    /// with the id `before`.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn borrowers_reminders(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        borrower: &str,
+        before: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Reminder>, ServiceError> {
+        repo::borrowers_reminders(tx, tenant, borrower, before, limit).await
     }
 
     /// Up to `limit` running loans of any tenant, by id after `after`, about which a decision is to be
