@@ -1,5 +1,6 @@
 use api_audit::Record;
 use api_ledger::TenantId;
+use api_store::Tx;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -69,6 +70,14 @@ impl Care {
             last_closed: row.last_day,
         };
         Ok(rows.into_iter().map(days).collect())
+    }
+
+    /// The zone in which a tenant's days end.
+    ///
+    /// # Errors
+    /// [`CareError::Store`].
+    pub async fn zone(&self, tx: &mut Tx, tenant: TenantId) -> Result<String, CareError> {
+        tenants::zone(tx, tenant).await
     }
 
     /// Sets the zone in which a tenant's days end.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api_audit::AuditLog;
+use api_care::Care;
 use api_ledger::Ledger;
 use api_loans::Loans;
 use api_store::Db;
@@ -12,6 +13,7 @@ use signer_client::SignerClient;
 use uuid::Uuid;
 
 use crate::chains::Chains;
+use crate::clock::BusinessClock;
 use crate::config::{Config, read_secret};
 use crate::error::Error;
 use crate::repo;
@@ -35,6 +37,10 @@ pub struct Inner {
     pub audit: AuditLog,
     /// The loan book.
     pub loans: Loans,
+    /// Reminders, early warning and the end of the day.
+    pub care: Care,
+    /// The clock of the loan book.
+    pub clock: BusinessClock,
     /// The signer, in its own process.
     pub signer: SignerClient,
     /// The networks and assets.
@@ -80,10 +86,29 @@ impl App {
             signer = signer.with_signer_uid(uid);
         }
         let chains = Chains::new(&config);
-        let loans = Loans::new(ledger.clone());
+        let clock = BusinessClock::open(&db, config.care.simulated_clock).await?;
+        let loans = Loans::with_clock(ledger.clone(), clock.shared());
+        let care = Care::new(
+            db.clone(),
+            ledger.clone(),
+            loans.clone(),
+            audit.clone(),
+            crate::books::customer_code,
+        );
         let instance = Uuid::new_v4().to_string();
-        let inner =
-            Inner { config, db, ledger, audit, loans, signer, chains, operator_key_hash, instance };
+        let inner = Inner {
+            config,
+            db,
+            ledger,
+            audit,
+            loans,
+            care,
+            clock,
+            signer,
+            chains,
+            operator_key_hash,
+            instance,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -4,6 +4,7 @@
 mod app;
 mod books;
 mod chains;
+mod clock;
 pub mod cli;
 mod config;
 mod error;

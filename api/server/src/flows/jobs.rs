@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{anchors, deposits, executor, setup, topups};
+use super::{anchors, care, deposits, executor, setup, topups};
 use crate::app::{App, now_ms};
 use crate::chains::Chain;
 use crate::error::Error;
@@ -39,6 +39,7 @@ pub(crate) fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
     spawn(&mut jobs, app, "bank", BANK_POLL, stop, |app| async move {
         topups::step(&app).await.map(|()| false)
     });
+    care::start(&mut jobs, app, stop);
     spawn(
         &mut jobs,
         app,
@@ -79,7 +80,7 @@ fn spawn_chain_jobs(jobs: &mut JoinSet<()>, app: &App, chain: &str, stop: &watch
 }
 
 /// Runs `step` again and again: at once while it answers true, else after `pause`.
-fn spawn<F, Fut>(
+pub(super) fn spawn<F, Fut>(
     jobs: &mut JoinSet<()>,
     app: &App,
     name: &str,

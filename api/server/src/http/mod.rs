@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod auth;
+mod care;
 mod customers;
 mod deposits;
 mod extract;
@@ -85,6 +86,7 @@ fn api() -> OpenApiRouter<App> {
         .merge(loans::routes())
         .merge(records::routes())
         .merge(subjects::routes())
+        .merge(care::routes())
         .routes(routes!(audit::consistency))
         .routes(routes!(audit::anchors))
         .routes(routes!(audit::checkpoint))

@@ -68,7 +68,7 @@ impl Belongings {
         let own = self.ids.iter().find(|(start, _)| operation.path.starts_with(start));
         let id = id.or_else(|| own.map(|(_, id)| id.as_str())).unwrap_or(NOBODYS);
         let mut path = operation.path.replace("{id}", id).replace("{asset}", "ETH");
-        path = path.replace("{name}", "evm");
+        path = path.replace("{name}", "evm").replace("{letter}", NOBODYS);
         if let Some((start, _)) = path.split_once('{') {
             path = format!("{start}0/000");
         }
@@ -108,6 +108,9 @@ impl Belongings {
             "/v1/loan-books/closed-through" => json!({ "date": "2020-01-31" }),
             "/v1/treasury/sweeps" => json!({ "asset": "ETH" }),
             "/v1/treasury/freezes" => json!({ "asset": "RTT", "reason": "a test" }),
+            "/v1/operator/end-of-day" => json!({ "through": "2020-01-01" }),
+            "/v1/operator/clock" => json!({ "now": "2026-01-01T00:00:00Z" }),
+            "/v1/business-zone" => json!({ "zone": "UTC" }),
             // New here: refused for its form at the latest.
             _ => json!({}),
         })
