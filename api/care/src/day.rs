@@ -63,9 +63,7 @@ impl Care {
         let days = |row: tenants::Calendar| TenantDays {
             tenant: row.tenant,
             // A zone is checked when it is set.
-            business_date: now
-                .to_zoned(TimeZone::get(&row.zone).unwrap_or(TimeZone::UTC))
-                .date(),
+            business_date: now.to_zoned(TimeZone::get(&row.zone).unwrap_or(TimeZone::UTC)).date(),
             zone: row.zone,
             last_closed: row.last_day,
         };
@@ -85,7 +83,8 @@ impl Care {
     /// # Errors
     /// [`CareError::Refused`] for an unknown zone.
     pub async fn set_zone(&self, tenant: TenantId, zone: &str) -> Result<(), CareError> {
-        TimeZone::get(zone).map_err(|_| CareError::Refused("the time zone is not in the IANA database"))?;
+        TimeZone::get(zone)
+            .map_err(|_| CareError::Refused("the time zone is not in the IANA database"))?;
         let mut tx = self.db.begin().await?;
         tenants::set_zone(&mut tx, tenant, zone).await?;
         Ok(tx.commit().await?)

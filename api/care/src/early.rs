@@ -313,11 +313,10 @@ impl Care {
             rules.afford.per_instalment(instalment, average(balances)?, now)?;
         let can = Affordable { per_instalment, pause };
         let contract = look.loan.contract();
-        let plan =
-            match affordable_offer(contract, &look.events, id, on, can, rules.limits) {
-                Err(LoanError::Closed | LoanError::Terms(_)) => None,
-                other => other?,
-            };
+        let plan = match affordable_offer(contract, &look.events, id, on, can, rules.limits) {
+            Err(LoanError::Closed | LoanError::Terms(_)) => None,
+            other => other?,
+        };
         let expires_on = on.checked_add(i64::from(rules.open_days).days());
         Ok(Some(StoredOffer {
             id: Uuid::now_v7(),
@@ -368,8 +367,8 @@ impl Care {
         if silent || !debtor.consents.contains(&Channel::InApp) {
             return Ok(());
         }
-        let text = Messages::new(&debtor.language)?
-            .offer(&offer.loan.to_string(), offer.expires_on)?;
+        let text =
+            Messages::new(&debtor.language)?.offer(&offer.loan.to_string(), offer.expires_on)?;
         let letter = Letter {
             id: offer.id,
             kind: "offer".to_owned(),

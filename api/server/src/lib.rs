@@ -4,8 +4,8 @@
 mod app;
 mod books;
 mod chains;
-mod clock;
 pub mod cli;
+mod clock;
 mod config;
 mod error;
 mod flows;

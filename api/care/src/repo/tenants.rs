@@ -57,10 +57,7 @@ pub(crate) async fn set_last_day(
     Ok(())
 }
 
-pub(crate) async fn rules(
-    tx: &mut Tx,
-    tenant: TenantId,
-) -> Result<Option<EarlyRules>, CareError> {
+pub(crate) async fn rules(tx: &mut Tx, tenant: TenantId) -> Result<Option<EarlyRules>, CareError> {
     let sql = "SELECT rules FROM care_tenants WHERE tenant_id = $1";
     let row: Option<(Option<String>,)> = tx.fetch_optional(sql, args![tenant.get()]).await?;
     row.and_then(|(rules,)| rules).map(|rules| parsed(&rules)).transpose()

@@ -464,10 +464,7 @@ pub(crate) async fn running_loans(
 }
 
 /// The oldest day up to which a running loan of the tenant is posted.
-pub(crate) async fn oldest_day(
-    tx: &mut Tx,
-    tenant: TenantId,
-) -> Result<Option<i64>, ServiceError> {
+pub(crate) async fn oldest_day(tx: &mut Tx, tenant: TenantId) -> Result<Option<i64>, ServiceError> {
     let sql = "SELECT MIN(posted_on) FROM loans WHERE running AND tenant_id = $1";
     let row: (Option<i64>,) = tx.fetch_one(sql, args![tenant.get()]).await?;
     Ok(row.0)

@@ -244,10 +244,7 @@ pub(crate) async fn profile(
     row.map(|(profile,)| parsed(&profile)).transpose()
 }
 
-pub(crate) async fn profiles(
-    tx: &mut Tx,
-    tenant: TenantId,
-) -> Result<Vec<Profile>, ServiceError> {
+pub(crate) async fn profiles(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Profile>, ServiceError> {
     let sql = "SELECT profile FROM loan_profiles WHERE tenant_id = $1 ORDER BY name";
     let rows: Vec<(String,)> = tx.fetch_all(sql, args![tenant.get()]).await?;
     rows.iter().map(|(profile,)| parsed(profile)).collect()

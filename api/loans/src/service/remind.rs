@@ -375,7 +375,8 @@ impl Loans {
             Decision::Send { .. } => {}
         }
         let facts = judged.dues.zip(judged.today).zip(judged.language);
-        let Some(((dues, today), language)) = facts.filter(|((dues, _), _)| Some(dues.due) == old.due)
+        let Some(((dues, today), language)) =
+            facts.filter(|((dues, _), _)| Some(dues.due) == old.due)
         else {
             return Ok(Confirmation::Withdraw(Reason::Superseded));
         };

@@ -138,3 +138,9 @@ CREATE TABLE care_offers (
 );
 
 CREATE INDEX care_offers_of_customer ON care_offers (tenant_id, customer_id, id);
+
+-- Secrets of the server itself, such as the key that signs opt-out links.
+CREATE TABLE care_secrets (
+    name TEXT PRIMARY KEY,
+    secret BLOB NOT NULL
+);

@@ -147,7 +147,10 @@ pub(crate) struct ZoneView {
 /// The zone in which the tenant's days end; UTC at first.
 #[utoipa::path(get, path = "/v1/business-zone", tag = "care", security(("api_key" = [])),
     responses((status = 200, body = ZoneView), (status = "default", body = ProblemDocument)))]
-pub(crate) async fn zone(State(app): State<App>, caller: Caller) -> Result<Json<ZoneView>, Problem> {
+pub(crate) async fn zone(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<ZoneView>, Problem> {
     caller.require(Scope::Read)?;
     let mut tx = app.db.read().await?;
     let zone = app.care.zone(&mut tx, TenantId::new(caller.tenant)).await?;

@@ -61,7 +61,11 @@ pub(crate) struct WarningsView {
 impl WarningsView {
     fn new(found: LoanWarnings, language: &str) -> Result<Self, Error> {
         let explain = |one: api_care::Explained| {
-            Ok::<_, Error>(WarningView { text: one.text(language)?, code: one.code, value: one.value })
+            Ok::<_, Error>(WarningView {
+                text: one.text(language)?,
+                code: one.code,
+                value: one.value,
+            })
         };
         let balances = found.balances.iter().map(|(day, balance)| BalanceOnDay {
             day: day.to_string(),
