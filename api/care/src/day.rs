@@ -1,9 +1,7 @@
 use api_audit::Record;
 use api_ledger::TenantId;
-use api_store::Tx;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -21,9 +19,7 @@ const FIRST_DAYS: i64 = 31;
 pub struct TenantDays {
     /// The tenant.
     pub tenant: Uuid,
-    /// The IANA name of the zone in which its days end.
-    pub zone: String,
-    /// The day it is there.
+    /// The day it is for its loans.
     pub business_date: Date,
     /// The last day that was closed.
     pub last_closed: Option<Date>,
@@ -58,65 +54,25 @@ impl Care {
     /// [`CareError::Store`].
     pub async fn calendars(&self) -> Result<Vec<TenantDays>, CareError> {
         let mut tx = self.db.read().await?;
-        let rows = tenants::all(&mut tx).await?;
-        let now = self.loans.now();
-        let days = |row: tenants::Calendar| TenantDays {
-            tenant: row.tenant,
-            // A zone is checked when it is set.
-            business_date: now.to_zoned(TimeZone::get(&row.zone).unwrap_or(TimeZone::UTC)).date(),
-            zone: row.zone,
-            last_closed: row.last_day,
-        };
-        Ok(rows.into_iter().map(days).collect())
+        let mut all = Vec::new();
+        for (id, last_closed) in tenants::with_loans(&mut tx).await? {
+            let business_date = self.loans.today_in(&mut tx, TenantId::new(id)).await?;
+            all.push(TenantDays { tenant: id, business_date, last_closed });
+        }
+        Ok(all)
     }
 
-    /// The zone in which a tenant's days end.
-    ///
-    /// # Errors
-    /// [`CareError::Store`].
-    pub async fn zone(&self, tx: &mut Tx, tenant: TenantId) -> Result<String, CareError> {
-        tenants::zone(tx, tenant).await
-    }
-
-    /// Sets the zone in which a tenant's days end.
-    ///
-    /// # Errors
-    /// [`CareError::Refused`] for an unknown zone.
-    pub async fn set_zone(&self, tenant: TenantId, zone: &str) -> Result<(), CareError> {
-        TimeZone::get(zone)
-            .map_err(|_| CareError::Refused("the time zone is not in the IANA database"))?;
-        let mut tx = self.db.begin().await?;
-        tenants::set_zone(&mut tx, tenant, zone).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Closes, for every tenant, the days that are over where it is.
+    /// Closes, for every tenant, the days that are over by its business date, up to `through`. Days
+    /// that were closed before are not closed again.
     ///
     /// # Errors
     /// [`CareError`]; what was closed before stays.
-    pub async fn close_days(&self) -> Result<Closed, CareError> {
+    pub async fn close_days(&self, through: Option<Date>) -> Result<Closed, CareError> {
         let mut closed = Closed::default();
         for calendar in self.calendars().await? {
-            if let Ok(yesterday) = calendar.business_date.yesterday() {
-                closed.add(self.close_tenant(&calendar, yesterday).await?);
-            }
-        }
-        Ok(closed)
-    }
-
-    /// Closes every day up to and including `through`, for every tenant. Days that were closed
-    /// before are not closed again.
-    ///
-    /// # Errors
-    /// [`CareError::State`] when the day is not over for one of them.
-    pub async fn close_through(&self, through: Date) -> Result<Closed, CareError> {
-        let calendars = self.calendars().await?;
-        if calendars.iter().any(|calendar| calendar.business_date <= through) {
-            return Err(CareError::State("the day is not over yet"));
-        }
-        let mut closed = Closed::default();
-        for calendar in calendars {
-            closed.add(self.close_tenant(&calendar, through).await?);
+            let Ok(yesterday) = calendar.business_date.yesterday() else { continue };
+            let last = through.map_or(yesterday, |through| through.min(yesterday));
+            closed.add(self.close_tenant(&calendar, last).await?);
         }
         Ok(closed)
     }

@@ -7,7 +7,6 @@ use api_loans::reminders::Channel;
 use api_loans::{LoanError, Money};
 use api_store::Tx;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -156,16 +155,6 @@ impl Care {
         tenants::set_rules(tx, tenant, rules).await
     }
 
-    /// The day it is for a tenant.
-    ///
-    /// # Errors
-    /// [`CareError::Store`].
-    pub async fn business_date(&self, tx: &mut Tx, tenant: TenantId) -> Result<Date, CareError> {
-        let zone = tenants::zone(tx, tenant).await?;
-        let zone = TimeZone::get(&zone).unwrap_or(TimeZone::UTC);
-        Ok(self.loans.now().to_zoned(zone).date())
-    }
-
     /// What the rules say about a loan on the day it is.
     ///
     /// # Errors
@@ -177,7 +166,7 @@ impl Care {
         loan: Uuid,
     ) -> Result<LoanWarnings, CareError> {
         let rules = self.rules(tx, tenant).await?;
-        let on = self.business_date(tx, tenant).await?;
+        let on = self.loans.today_in(tx, tenant).await?;
         let look = self.look(tx, tenant, loan, on, &rules).await?;
         let offer = suffices(&rules, &look.found);
         let balances = look.signals.balances;
@@ -394,7 +383,7 @@ impl Care {
         before: Option<Uuid>,
         limit: u32,
     ) -> Result<Vec<Offer>, CareError> {
-        let on = self.business_date(tx, tenant).await?;
+        let on = self.loans.today_in(tx, tenant).await?;
         let mut views = Vec::new();
         for stored in offers::of_customer(tx, tenant, customer, before, limit).await? {
             views.push(self.view(tx, tenant, stored, on).await?);

@@ -13,7 +13,6 @@ use signer_client::SignerClient;
 use uuid::Uuid;
 
 use crate::chains::Chains;
-use crate::clock::BusinessClock;
 use crate::config::{Config, read_secret};
 use crate::error::Error;
 use crate::repo;
@@ -39,8 +38,6 @@ pub struct Inner {
     pub loans: Loans,
     /// Reminders, early warning and the end of the day.
     pub care: Care,
-    /// The clock of the loan book.
-    pub clock: BusinessClock,
     /// The signer, in its own process.
     pub signer: SignerClient,
     /// The networks and assets.
@@ -86,8 +83,7 @@ impl App {
             signer = signer.with_signer_uid(uid);
         }
         let chains = Chains::new(&config);
-        let clock = BusinessClock::open(&db, config.care.simulated_clock).await?;
-        let loans = Loans::with_clock(ledger.clone(), clock.shared());
+        let loans = Loans::new(ledger.clone());
         let care = Care::new(
             db.clone(),
             ledger.clone(),
@@ -103,7 +99,6 @@ impl App {
             audit,
             loans,
             care,
-            clock,
             signer,
             chains,
             operator_key_hash,

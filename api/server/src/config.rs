@@ -60,9 +60,6 @@ pub struct Config {
     /// Fiat money.
     #[serde(default)]
     pub fiat: FiatConfig,
-    /// Loans: the clock, reminders and their channels.
-    #[serde(default)]
-    pub care: CareConfig,
 }
 
 /// The HTTP server.
@@ -274,16 +271,6 @@ pub struct FiatConfig {
     /// A folder where the bank's statements arrive as CSV files.
     #[serde(default)]
     pub statement_folder: Option<PathBuf>,
-}
-
-/// Loans: the clock, reminders and their channels.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CareConfig {
-    /// For sandboxes alone: the clock of the loan book can be set by the operator, so that months can
-    /// be tried out in minutes. Everything else keeps the real time.
-    #[serde(default)]
-    pub simulated_clock: bool,
 }
 
 impl Config {

@@ -5,7 +5,6 @@ mod app;
 mod books;
 mod chains;
 pub mod cli;
-mod clock;
 mod config;
 mod error;
 mod flows;

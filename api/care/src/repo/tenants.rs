@@ -6,42 +6,17 @@ use uuid::Uuid;
 use super::{day_number, day_of, json, parse, parsed};
 use crate::{CareError, EarlyRules};
 
-/// A tenant's place in the calendar.
-pub(crate) struct Calendar {
-    pub(crate) tenant: Uuid,
-    pub(crate) zone: String,
-    pub(crate) last_day: Option<Date>,
-}
-
-type Row = (String, Option<String>, Option<i64>);
-
-/// Every tenant that ever had a loan product; others have no days to close.
-pub(crate) async fn all(tx: &mut Tx) -> Result<Vec<Calendar>, CareError> {
-    let sql = "SELECT t.id, c.zone, c.last_day FROM tenants t
+/// Every tenant that ever had a loan product, with the last day that was closed; others have no days
+/// to close.
+pub(crate) async fn with_loans(tx: &mut Tx) -> Result<Vec<(Uuid, Option<Date>)>, CareError> {
+    let sql = "SELECT t.id, c.last_day FROM tenants t
         LEFT JOIN care_tenants c ON c.tenant_id = t.id
         WHERE EXISTS (SELECT 1 FROM loan_products p WHERE p.tenant_id = t.id) ORDER BY t.id";
-    let rows: Vec<Row> = tx.fetch_all(sql, args![]).await?;
-    let read = |(tenant, zone, last_day): Row| -> Result<Calendar, CareError> {
-        Ok(Calendar {
-            tenant: parse("a tenant's id", &tenant)?,
-            zone: zone.unwrap_or_else(|| "UTC".to_owned()),
-            last_day: last_day.map(day_of).transpose()?,
-        })
+    let rows: Vec<(String, Option<i64>)> = tx.fetch_all(sql, args![]).await?;
+    let read = |(tenant, last_day): (String, Option<i64>)| {
+        Ok((parse("a tenant's id", &tenant)?, last_day.map(day_of).transpose()?))
     };
     rows.into_iter().map(read).collect()
-}
-
-pub(crate) async fn zone(tx: &mut Tx, tenant: TenantId) -> Result<String, CareError> {
-    let sql = "SELECT zone FROM care_tenants WHERE tenant_id = $1";
-    let row: Option<(String,)> = tx.fetch_optional(sql, args![tenant.get()]).await?;
-    Ok(row.map_or_else(|| "UTC".to_owned(), |(zone,)| zone))
-}
-
-pub(crate) async fn set_zone(tx: &mut Tx, tenant: TenantId, zone: &str) -> Result<(), CareError> {
-    let sql = "INSERT INTO care_tenants (tenant_id, zone) VALUES ($1, $2)
-        ON CONFLICT (tenant_id) DO UPDATE SET zone = excluded.zone";
-    tx.execute(sql, args![tenant.get(), zone]).await?;
-    Ok(())
 }
 
 /// Notes the last closed day, which never goes back.
@@ -50,7 +25,7 @@ pub(crate) async fn set_last_day(
     tenant: TenantId,
     day: Date,
 ) -> Result<(), CareError> {
-    let sql = "INSERT INTO care_tenants (tenant_id, zone, last_day) VALUES ($1, 'UTC', $2)
+    let sql = "INSERT INTO care_tenants (tenant_id, last_day) VALUES ($1, $2)
         ON CONFLICT (tenant_id) DO UPDATE SET last_day = excluded.last_day
         WHERE care_tenants.last_day IS NULL OR care_tenants.last_day < excluded.last_day";
     tx.execute(sql, args![tenant.get(), day_number(day)?]).await?;
@@ -68,7 +43,7 @@ pub(crate) async fn set_rules(
     tenant: TenantId,
     rules: &EarlyRules,
 ) -> Result<(), CareError> {
-    let sql = "INSERT INTO care_tenants (tenant_id, zone, rules) VALUES ($1, 'UTC', $2)
+    let sql = "INSERT INTO care_tenants (tenant_id, rules) VALUES ($1, $2)
         ON CONFLICT (tenant_id) DO UPDATE SET rules = excluded.rules";
     tx.execute(sql, args![tenant.get(), json(rules)?]).await?;
     Ok(())

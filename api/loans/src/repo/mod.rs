@@ -10,8 +10,8 @@ pub(crate) use dates::{
 };
 pub(crate) use reminders::{
     borrowers_reminders, contact, delete_contact, delete_profile, insert_reminder, loans_to_remind,
-    lock_contact, look_again, note_delivery, profile, profiles, put_contact, put_profile,
-    reminder_to_send, reminders, sent_reminders, withdraw_reminder,
+    loans_to_remind_of, lock_contact, look_again, note_delivery, profile, profiles, put_contact,
+    put_profile, reminder_to_send, reminders, sent_reminders, withdraw_reminder,
 };
 
 use std::collections::BTreeMap;

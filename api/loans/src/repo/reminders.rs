@@ -274,3 +274,19 @@ pub(crate) async fn loans_to_remind(
     let rows: Vec<(String, String)> = tx.fetch_all(sql, args![after, now, limit]).await?;
     rows.iter().map(|(tenant, id)| Ok((TenantId::new(uuid(tenant)?), uuid(id)?))).collect()
 }
+
+pub(crate) async fn loans_to_remind_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    now: i64,
+    after: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<Uuid>, ServiceError> {
+    let sql = "SELECT id FROM loans WHERE running AND tenant_id = $1 AND id > $2 AND NOT EXISTS (
+            SELECT 1 FROM loan_reminders r WHERE r.loan_id = loans.id AND r.wait_until > $3)
+        ORDER BY id LIMIT $4";
+    let after = after.map_or_else(String::new, |id| id.to_string());
+    let values = args![tenant.get(), after, now, limit];
+    let rows: Vec<(String,)> = tx.fetch_all(sql, values).await?;
+    rows.iter().map(|(id,)| uuid(id)).collect()
+}

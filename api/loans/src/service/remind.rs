@@ -164,7 +164,7 @@ impl Loans {
         if !crate::messages::LANGUAGES.contains(&contact.debtor.language.as_str()) {
             return Err(LoanError::Terms("language").into());
         }
-        let now = self.now().as_microsecond();
+        let now = self.now_in(tx, tenant).await?.as_microsecond();
         repo::put_contact(tx, tenant, borrower, &contact, now).await?;
         repo::look_again(tx, tenant, borrower, now).await?;
         Ok(contact)
@@ -253,7 +253,7 @@ impl Loans {
             return Ok(false);
         };
         contact.debtor.opted_out = true;
-        let now = self.now().as_microsecond();
+        let now = self.now_in(tx, tenant).await?.as_microsecond();
         repo::put_contact(tx, tenant, borrower, &contact, now).await?;
         repo::look_again(tx, tenant, borrower, now).await?;
         Ok(true)
@@ -268,7 +268,7 @@ impl Loans {
         usable: &BTreeSet<Channel>,
         but: Option<Uuid>,
     ) -> Result<Judgement, ServiceError> {
-        let now = self.now();
+        let now = self.now_in(tx, tenant).await?;
         let contact = repo::lock_contact(tx, tenant, &stored.borrower).await?;
         let Some(mut contact) = contact else {
             let decision = Decision::Suppress { reason: Reason::UnknownDebtor, retry_at: None };
@@ -406,7 +406,7 @@ impl Loans {
         reminder: Uuid,
         reason: Reason,
     ) -> Result<(), ServiceError> {
-        let now = self.now().as_microsecond();
+        let now = self.now_in(tx, tenant).await?.as_microsecond();
         let done = repo::withdraw_reminder(tx, tenant, reminder, reason, now).await?;
         done.then_some(()).ok_or_else(|| LoanError::UnknownEvent.into())
     }
@@ -440,6 +440,21 @@ impl Loans {
         limit: u32,
     ) -> Result<Vec<(TenantId, Uuid)>, ServiceError> {
         repo::loans_to_remind(tx, self.now().as_microsecond(), after, limit).await
+    }
+
+    /// As [`Loans::loans_to_remind`], of one tenant and by its business date.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn loans_to_remind_of(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Uuid>, ServiceError> {
+        let now = self.now_in(tx, tenant).await?.as_microsecond();
+        repo::loans_to_remind_of(tx, tenant, now, after, limit).await
     }
 
     /// The text of a reminder that is to be sent, in the borrower's language.

@@ -14,7 +14,7 @@ const DAY_POLL: Duration = Duration::from_secs(10);
 /// Starts them; they end when `stop` turns true.
 pub(super) fn start(jobs: &mut JoinSet<()>, app: &App, stop: &watch::Receiver<bool>) {
     spawn(jobs, app, "end-of-day", DAY_POLL, stop, |app| async move {
-        app.care.close_days().await?;
+        app.care.close_days(None).await?;
         Ok(false)
     });
 }

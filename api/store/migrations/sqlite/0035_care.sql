@@ -17,8 +17,6 @@ CREATE TABLE loan_profiles (
 -- What a tenant has decided about its days and its early warning.
 CREATE TABLE care_tenants (
     tenant_id TEXT PRIMARY KEY REFERENCES tenants (id),
-    -- The IANA name of the zone in which its days end.
-    zone TEXT NOT NULL,
     -- The last day that was closed, in days since 1970-01-01.
     last_day BIGINT,
     -- The rules of the early warning and of offers, as JSON; the built-in ones when absent.

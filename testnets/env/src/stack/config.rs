@@ -92,8 +92,7 @@ pub(super) fn server(
     let mut text = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\noperator_key_file = \"{}\"\n\n[database]\nurl = \"{database}\"\n\n\
          [signer]\nsocket = \"{}\"\n\n[log]\norigin = \"{ORIGIN}\"\ncheckpoint_ms = 300\nanchor_ms = 1500\n\n\
-         [fiat]\ncurrencies = [\"EUR\", \"CNY\"]\nstatement_folder = \"{}\"\n\n\
-         [care]\nsimulated_clock = true\n",
+         [fiat]\ncurrencies = [\"EUR\", \"CNY\"]\nstatement_folder = \"{}\"\n",
         path("operator.key"),
         path("signer.sock"),
         path("statements"),

@@ -109,8 +109,6 @@ impl Belongings {
             "/v1/treasury/sweeps" => json!({ "asset": "ETH" }),
             "/v1/treasury/freezes" => json!({ "asset": "RTT", "reason": "a test" }),
             "/v1/operator/end-of-day" => json!({ "through": "2020-01-01" }),
-            "/v1/operator/clock" => json!({ "now": "2026-01-01T00:00:00Z" }),
-            "/v1/business-zone" => json!({ "zone": "UTC" }),
             // New here: refused for its form at the latest.
             _ => json!({}),
         })

@@ -18,8 +18,6 @@ use crate::repo::customers;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(days::close, days::calendars))
-        .routes(routes!(days::clock, days::set_clock))
-        .routes(routes!(days::zone, days::set_zone))
         .routes(routes!(early::warnings))
         .routes(routes!(early::rules, early::set_rules))
         .routes(routes!(early::offers))
