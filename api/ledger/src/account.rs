@@ -56,6 +56,9 @@ pub struct NewAccount {
     pub floor: Floor,
     /// True to keep what statements and balances as of another time need.
     pub history: bool,
+    /// True when transfers of clients ([`Transfer::by_client`](crate::Transfer::by_client)) may touch
+    /// it; all others are for the program's own postings alone.
+    pub for_clients: bool,
     /// The caller's own name for it.
     pub external_id: Option<String>,
 }
@@ -71,6 +74,7 @@ impl NewAccount {
             side,
             floor: Floor::Zero,
             history: true,
+            for_clients: false,
             external_id: None,
         }
     }
@@ -86,6 +90,13 @@ impl NewAccount {
     #[must_use]
     pub const fn without_history(mut self) -> Self {
         self.history = false;
+        self
+    }
+
+    /// The same, open to transfers of clients.
+    #[must_use]
+    pub const fn for_clients(mut self) -> Self {
+        self.for_clients = true;
         self
     }
 
@@ -114,6 +125,8 @@ pub struct Account {
     pub floor: Floor,
     /// Whether history is kept.
     pub history: bool,
+    /// Whether transfers of clients may touch it.
+    pub for_clients: bool,
     /// Whether nothing new may be posted to it for now.
     pub frozen: bool,
     /// Whether nothing new may ever be posted to it.
@@ -140,3 +153,4 @@ pub(crate) const HISTORY: i64 = 1;
 pub(crate) const FROZEN: i64 = 2;
 pub(crate) const CLOSED: i64 = 4;
 pub(crate) const LIMITED: i64 = 8;
+pub(crate) const FOR_CLIENTS: i64 = 16;

@@ -29,6 +29,9 @@ pub enum LedgerError {
     /// The account keeps no history, so the question cannot be answered.
     #[error("the account keeps no history")]
     NoHistory,
+    /// The part of the chart that was asked for has too many places.
+    #[error("the chart has more than 1000 places at this depth: ask for a smaller part of it")]
+    ChartTooWide,
     /// Too many requests are waiting: try again later.
     #[error("the ledger is busy")]
     Busy,

@@ -96,6 +96,63 @@ impl Ledger {
         }
         Ok(events)
     }
+
+    /// Up to `limit` (at most 1000) of the tenant's transfers, each with its place in the sequence of
+    /// events, after the place `after`. Other events are passed over.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn transfers(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, StoredTransfer)>, LedgerError> {
+        let limit = limit.clamp(1, EVENTS_MAX);
+        let mut after = after.max(0);
+        let mut found = Vec::new();
+        loop {
+            let rows = repo::outbox_page(tx, tenant, after, limit).await?;
+            let Some(last) = rows.last() else { return Ok(found) };
+            let end = last.6.saturating_add(last.4).saturating_sub(1);
+            for row in rows.iter().filter(|row| row.3.is_some()) {
+                let rest = (limit as usize).saturating_sub(found.len());
+                found.extend(placed(tx, tenant, row, after, rest).await?);
+            }
+            if found.len() >= limit as usize || end <= after {
+                return Ok(found);
+            }
+            after = end;
+        }
+    }
+
+    /// The last place in the tenant's sequence that is given; zero when there is none.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn last_event(&self, tx: &mut Tx, tenant: TenantId) -> Result<i64, LedgerError> {
+        repo::last_position(tx, tenant).await
+    }
+}
+
+/// The transfers of a row that come after `after`, up to `rest`, with their places.
+async fn placed(
+    tx: &mut Tx,
+    tenant: TenantId,
+    row: &OutboxRow,
+    after: i64,
+    rest: usize,
+) -> Result<Vec<(i64, StoredTransfer)>, LedgerError> {
+    let (position, count) = (row.6, row.4);
+    let first = after.saturating_add(1).max(position);
+    let Some(commit) = row.3.filter(|_| rest > 0 && first < position.saturating_add(count)) else {
+        return Ok(Vec::new());
+    };
+    let skip = first.saturating_sub(position);
+    let limit = i64::try_from(rest).unwrap_or(i64::MAX);
+    let ids = repo::transfer_ids(tx, tenant, commit, skip, limit).await?;
+    Ok((first..).zip(transfers(tx, tenant, &ids).await?).collect())
 }
 
 /// The events of a row that come after `after`, up to `rest`.
@@ -106,23 +163,18 @@ async fn expand(
     after: i64,
     rest: usize,
 ) -> Result<Vec<Event>, LedgerError> {
-    let (kind, subject, body, commit, count, created_at, position) = row;
-    let first = after.saturating_add(1).max(position);
-    if first >= position.saturating_add(count) {
+    if row.3.is_some() {
+        let transfers = placed(tx, tenant, &row, after, rest).await?;
+        return Ok(transfers.iter().map(|(sequence, transfer)| event(*sequence, transfer)).collect());
+    }
+    let (kind, subject, body, _, _, created_at, sequence) = row;
+    if sequence <= after {
         return Ok(Vec::new());
     }
-    let Some(commit) = commit else {
-        let data = serde_json::from_str(&body).map_err(|_| LedgerError::damaged("event"))?;
-        let recorded_at = timestamp(created_at)?;
-        let schema_version = EVENT_SCHEMA_VERSION;
-        let sequence = position;
-        return Ok(vec![Event { sequence, kind, schema_version, subject, recorded_at, data }]);
-    };
-    let skip = first.saturating_sub(position);
-    let limit = i64::try_from(rest).unwrap_or(i64::MAX);
-    let ids = repo::transfer_ids(tx, tenant, commit, skip, limit).await?;
-    let transfers = transfers(tx, tenant, &ids).await?;
-    (first..).zip(transfers).map(|(sequence, transfer)| Ok(event(sequence, &transfer))).collect()
+    let data = serde_json::from_str(&body).map_err(|_| LedgerError::damaged("event"))?;
+    let recorded_at = timestamp(created_at)?;
+    let schema_version = EVENT_SCHEMA_VERSION;
+    Ok(vec![Event { sequence, kind, schema_version, subject, recorded_at, data }])
 }
 
 async fn transfers(

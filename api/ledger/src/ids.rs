@@ -20,6 +20,10 @@ pub struct AccountId(i64);
 #[serde(transparent)]
 pub struct TransferId(Uuid);
 
+/// How many bytes at the beginning of an id say that it is reserved, and what they are.
+const RESERVED_BYTES: usize = 4;
+const RESERVED: u8 = 0xff;
+
 impl TenantId {
     /// The tenant with this id.
     #[must_use]
@@ -65,6 +69,23 @@ impl TransferId {
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// The id that a program gives to a posting of its own, from the hash of what it is for. Clients
+    /// cannot use such an id, so they cannot take it before the program does.
+    #[must_use]
+    pub fn reserved(hash: [u8; 12]) -> Self {
+        let mut bytes = [RESERVED; 16];
+        for (byte, hashed) in bytes.iter_mut().skip(RESERVED_BYTES).zip(hash) {
+            *byte = hashed;
+        }
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// True for the ids that [`TransferId::reserved`] makes: one of 2^32.
+    #[must_use]
+    pub fn is_reserved(self) -> bool {
+        self.0.as_bytes().iter().take(RESERVED_BYTES).all(|byte| *byte == RESERVED)
     }
 
     /// The id.

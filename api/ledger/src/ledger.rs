@@ -61,7 +61,8 @@ impl Ledger {
     /// Opens the account, or finds it when it was opened before with the same properties.
     ///
     /// # Errors
-    /// [`LedgerError::AccountConflict`] when it has another side, floor, history or external id;
+    /// [`LedgerError::AccountConflict`] when it has another side, floor, history, owner or external
+    /// id;
     /// [`LedgerError::AccountText`]; [`LedgerError::Store`].
     pub async fn open_account(
         &self,
@@ -82,6 +83,7 @@ impl Ledger {
         let same = account.side == new.side
             && account.floor == new.floor
             && account.history == new.history
+            && account.for_clients == new.for_clients
             && account.external_id == new.external_id;
         if same { Ok(account.id) } else { Err(conflict()) }
     }
@@ -126,6 +128,20 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<(Account, Balance)>, LedgerError> {
         repo::accounts_under(tx, tenant, code, after, limit).await
+    }
+
+    /// Up to `limit` of the tenant's accounts with this external id, the oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn accounts_by_external_id(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        external_id: &str,
+        limit: u32,
+    ) -> Result<Vec<(Account, Balance)>, LedgerError> {
+        repo::accounts_by_external_id(tx, tenant, external_id, limit).await
     }
 
     /// Refuses new movements on the account, or allows them again. Pending transfers can still be
@@ -300,9 +316,21 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::post_batch`].
     pub async fn dry_run(&self, transfers: &[Transfer]) -> Result<Results, LedgerError> {
-        let mut tx = self.db.begin().await?;
         let groups: Vec<&[Transfer]> = transfers.chunks(1).collect();
-        let results = posting::attempt_without_writing(&mut tx, self.now(), &groups).await?;
+        self.dry_run_groups(&groups).await
+    }
+
+    /// What posting all of these transfers or none would answer now; writes nothing.
+    ///
+    /// # Errors
+    /// As [`Ledger::post_group`].
+    pub async fn dry_run_group(&self, transfers: &[Transfer]) -> Result<Results, LedgerError> {
+        self.dry_run_groups(&[transfers]).await
+    }
+
+    async fn dry_run_groups(&self, groups: &[&[Transfer]]) -> Result<Results, LedgerError> {
+        let mut tx = self.db.begin().await?;
+        let results = posting::attempt_without_writing(&mut tx, self.now(), groups).await?;
         tx.rollback().await?;
         Ok(results)
     }

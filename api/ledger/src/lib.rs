@@ -5,6 +5,7 @@ mod account;
 mod balance;
 mod book;
 mod bytes;
+mod chart;
 mod check;
 mod conversion;
 mod currency;
@@ -22,6 +23,7 @@ mod velocity;
 
 pub use account::{Account, Floor, NewAccount, Side, VelocityLimit};
 pub use balance::{Balance, Net, Totals};
+pub use chart::ChartNode;
 pub use check::{CheckReport, Difference};
 pub use conversion::{ConversionAccounts, ConversionError, Quote};
 pub use currency::{DecimalError, format_decimal, iso4217_decimals, parse_decimal};

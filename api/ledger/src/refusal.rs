@@ -6,6 +6,12 @@ pub enum Refusal {
     /// No such account in the tenant's books.
     #[error("there is no such account")]
     UnknownAccount,
+    /// A client's transfer touches an account that is not for clients.
+    #[error("the account is kept by the system: clients read it and cannot move its money")]
+    AccountManaged,
+    /// A client's transfer has an id of those that are reserved.
+    #[error("ids that begin with ffffffff are reserved")]
+    ReservedId,
     /// The two accounts of a leg count different assets.
     #[error("the accounts of a leg count different assets")]
     AssetMismatch,
@@ -83,6 +89,8 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::UnknownAccount => "unknown_account",
+            Self::AccountManaged => "account_managed",
+            Self::ReservedId => "reserved_id",
             Self::AssetMismatch => "asset_mismatch",
             Self::ZeroAmount => "zero_amount",
             Self::SameAccount => "same_account",

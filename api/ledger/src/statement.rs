@@ -203,7 +203,7 @@ impl Ledger {
     }
 }
 
-fn add_account(
+pub(crate) fn add_account(
     sums: &mut BTreeMap<String, AccountTotals>,
     account: &Account,
     totals: &Totals,

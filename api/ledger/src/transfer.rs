@@ -71,6 +71,9 @@ pub struct Transfer {
     pub effective_on: Option<Date>,
     /// Refused after this time, for example when a quote has run out. Not stored.
     pub not_after: Option<Timestamp>,
+    /// True when a client asked for it, so that it may touch only accounts that are for clients. Not
+    /// stored.
+    pub by_client: bool,
 }
 
 impl Transfer {
@@ -83,6 +86,7 @@ impl Transfer {
             reference: String::new(),
             effective_on: None,
             not_after: None,
+            by_client: false,
         }
     }
 
@@ -157,6 +161,14 @@ impl Transfer {
     #[must_use]
     pub const fn with_not_after(mut self, time: Timestamp) -> Self {
         self.not_after = Some(time);
+        self
+    }
+
+    /// The same on behalf of a client: all accounts that it touches, those of a pending transfer that
+    /// it ends and of one that it reverses included, must be for clients.
+    #[must_use]
+    pub const fn by_client(mut self) -> Self {
+        self.by_client = true;
         self
     }
 

@@ -2,19 +2,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_audit::AuditLog;
 use api_care::Care;
-use api_ledger::Ledger;
+use api_ledger::{GroupCommit, Ledger};
 use api_loans::Loans;
 use api_store::Db;
 use sha2::{Digest as _, Sha256};
 use signer_client::SignerClient;
+use signer_protocol::JournalHead;
 use uuid::Uuid;
 
 use crate::chains::Chains;
-use crate::config::{Config, read_secret};
+use crate::config::{Config, SignerConfig, read_secret};
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::repo;
 
 /// The shared parts of the server. Cloning it is cheap.
@@ -32,6 +35,10 @@ pub struct Inner {
     pub db: Db,
     /// The books.
     pub ledger: Ledger,
+    /// The same, for concurrent requests: one commit for many of them.
+    pub group: GroupCommit,
+    /// The API keys that were used lately.
+    pub keys: Keys,
     /// The audit log.
     pub audit: AuditLog,
     /// The loan book.
@@ -77,11 +84,7 @@ impl App {
         let journal_seen = repo::facts::get(&mut tx, JOURNAL_SEEN).await?;
         let journal_seen = journal_seen.map(|json| serde_json::from_str(&json)).transpose()?;
         tx.commit().await?;
-        let mut signer = SignerClient::new(&config.signer.socket, journal_seen)
-            .with_timeout(config.signer_timeout());
-        if let Some(uid) = config.signer.uid {
-            signer = signer.with_signer_uid(uid);
-        }
+        let signer = signer_client(&config, journal_seen);
         let chains = Chains::new(&config);
         let loans = Loans::new(ledger.clone());
         let care = Care::new(
@@ -91,10 +94,11 @@ impl App {
             audit.clone(),
             crate::books::customer_code,
         );
-        let instance = Uuid::new_v4().to_string();
         let inner = Inner {
             config,
             db,
+            group: GroupCommit::start(ledger.clone()),
+            keys: Keys::default(),
             ledger,
             audit,
             loans,
@@ -102,7 +106,7 @@ impl App {
             signer,
             chains,
             operator_key_hash,
-            instance,
+            instance: Uuid::new_v4().to_string(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -124,6 +128,18 @@ impl App {
     #[must_use]
     pub fn knows_asset(&self, code: &str) -> bool {
         self.config.fiat.currencies.contains(code) || self.chains.asset(code).is_ok()
+    }
+}
+
+/// Without a signer in the configuration every call of it fails as unreachable.
+fn signer_client(config: &Config, journal_seen: Option<JournalHead>) -> SignerClient {
+    let absent = SignerConfig::default();
+    let signer = config.signer.as_ref().unwrap_or(&absent);
+    let client = SignerClient::new(&signer.socket, journal_seen)
+        .with_timeout(Duration::from_millis(signer.timeout_ms));
+    match signer.uid {
+        Some(uid) => client.with_signer_uid(uid),
+        None => client,
     }
 }
 

@@ -31,14 +31,25 @@ pub(crate) fn customer_code(customer: Uuid) -> String {
     format!("customer:{customer}")
 }
 
+/// The first parts of the codes in a tenant's chart that belong to the flows: a tenant opens no
+/// account of its own there. A flow that needs a new one adds it here first.
+const FLOW_CODES: &[&str] =
+    &["customer", "custody", "bank", "suspense", "funding", "fees", "loans", "house", "system"];
+
+/// True for the codes of accounts that the flows keep.
+#[must_use]
+pub(crate) fn is_flow_code(code: &str) -> bool {
+    code.split(':').next().is_some_and(|first| FLOW_CODES.contains(&first))
+}
+
 /// A ledger transfer's id from the business document and the step: the same step again is the same
-/// transfer.
+/// transfer. It is one of those that tenants cannot use.
 #[must_use]
 pub(crate) fn transfer_id(document: Uuid, step: &str) -> TransferId {
     let digest = Sha256::new().chain_update(document.as_bytes()).chain_update(step).finalize();
-    let mut id = [0; 16];
-    id.copy_from_slice(&digest[..16]);
-    TransferId::new(Uuid::from_bytes(id))
+    let mut hash = [0; 12];
+    hash.copy_from_slice(&digest[..12]);
+    TransferId::reserved(hash)
 }
 
 impl App {
@@ -51,6 +62,9 @@ impl App {
         side: Side,
         floor: Floor,
     ) -> Result<AccountId, Error> {
+        if !is_flow_code(code) {
+            return Err(Error::internal(format!("{code:?} is not among the codes of the flows")));
+        }
         let account = NewAccount::new(TenantId::new(tenant), code, asset, side).with_floor(floor);
         Ok(self.ledger.open_account(tx, &account).await?)
     }

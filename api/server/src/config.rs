@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chain_core::{Amount, AssetId, ChainFamily, ChainId};
 use serde::Deserialize;
@@ -47,8 +46,9 @@ pub struct Config {
     pub server: ServerConfig,
     /// The database.
     pub database: DatabaseConfig,
-    /// The signer.
-    pub signer: SignerConfig,
+    /// The signer; without it there are no chains and no checkpoints, and the ledger alone is served.
+    #[serde(default)]
+    pub signer: Option<SignerConfig>,
     /// The audit log and its anchors.
     pub log: LogConfig,
     /// The networks.
@@ -128,7 +128,7 @@ impl DatabaseConfig {
 }
 
 /// The signer.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignerConfig {
     /// Its Unix socket.
@@ -338,17 +338,15 @@ impl Config {
                 ));
             }
         }
+        if self.signer.is_none() && !self.chains.is_empty() {
+            return invalid("chains need a signer: add the section [signer]".into());
+        }
         if self.log.origin.is_empty() || self.log.origin.contains(['\n', ' ', '+']) {
             return invalid("log.origin must be a name without spaces or plus signs".into());
         }
         self.database.resolve().map(|_| ())
     }
 
-    /// How long a request to the signer may take.
-    #[must_use]
-    pub const fn signer_timeout(&self) -> Duration {
-        Duration::from_millis(self.signer.timeout_ms)
-    }
 }
 
 fn check_chain(chain: &ChainConfig) -> Result<(), ConfigError> {

@@ -71,6 +71,27 @@ catalogue! {
     AlreadyExists = "already_exists", 409, "Something with this name or id exists already.";
     SameAccount = "same_account", 409, "Sender and recipient are the same.";
     InsufficientFunds = "insufficient_funds", 409, "The available balance is too small.";
+    AccountManaged = "account_managed", 403, "The account is kept by the system; use the endpoint for what you want to do, or accounts of your own.";
+    UnknownAccount = "unknown_account", 404, "There is no such ledger account of yours; GET /v1/ledger/accounts lists them.";
+    PendingNotFound = "pending_not_found", 404, "There is no such pending transfer of yours.";
+    OriginalNotFound = "original_not_found", 404, "There is no such transfer of yours to reverse.";
+    AssetMismatch = "asset_mismatch", 409, "The accounts of a leg count different assets; use one leg in each asset.";
+    AccountClosed = "account_closed", 409, "The account is closed for good; use another.";
+    AccountFrozen = "account_frozen", 409, "The account is frozen; thaw it first.";
+    AccountNotEmpty = "account_not_empty", 409, "Only an account without balance and without pending transfers can be closed.";
+    BalanceOverflow = "balance_overflow", 409, "A balance would not fit in 128 bits.";
+    VelocityExceeded = "velocity_exceeded", 409, "The account's limit for a window of time is used up; try again later or raise it.";
+    TransferIdConflict = "transfer_id_conflict", 409, "The id was used for another transfer; use a new id for a new transfer.";
+    PendingExpired = "pending_expired", 409, "The pending transfer's time was over; its money is free again.";
+    PendingNotExpired = "pending_not_expired", 409, "The pending transfer's time is not over.";
+    PendingAlreadyPosted = "pending_already_posted", 409, "The pending transfer was posted before.";
+    PendingAlreadyVoided = "pending_already_voided", 409, "The pending transfer was voided before.";
+    NotReversible = "not_reversible", 409, "Only a transfer that moved money can be reversed.";
+    AlreadyReversed = "already_reversed", 409, "The transfer was reversed before.";
+    TooLate = "too_late", 409, "The request came after its time, for example with a quote that has run out; get a new quote.";
+    GroupRefused = "group_refused", 409, "Another transfer of the same group was refused, so none of them was posted.";
+    NoHistory = "no_history", 409, "The account keeps no history, so it has only the present balance and no limits.";
+    ChartTooWide = "chart_too_wide", 409, "That part of the chart has too many places; ask for a smaller part of it.";
     InvalidState = "invalid_state", 409, "This is not possible in the present state; the detail says why.";
     LegalHold = "legal_hold", 409, "The person's data is under legal hold and cannot be erased; lift the hold first.";
     Erased = "erased", 409, "The person's data was erased; nothing personal can be recorded under this subject again.";
@@ -90,6 +111,12 @@ catalogue! {
     BodyTooLarge = "body_too_large", 413, "The request body is larger than this server accepts.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON with the header Content-Type: application/json.";
     Unprocessable = "unprocessable", 422, "The body is JSON but not what this endpoint takes; the detail names the field.";
+    LegCount = "leg_count", 422, "A transfer has 1 to 100 legs.";
+    InvalidText = "invalid_text", 422, "code has up to 64 bytes, reference up to 256, without control characters.";
+    InvalidDate = "invalid_date", 422, "A date or timeout is not valid or out of range; dates are YYYY-MM-DD.";
+    PendingAmounts = "pending_amounts", 422, "Give an amount for each leg of the pending transfer, none above what is reserved, not all zero.";
+    ReservedId = "reserved_id", 422, "Ids that begin with ffffffff are reserved; use another.";
+    TooManyTransfers = "too_many_transfers", 422, "At most 8190 transfers in one request.";
     Internal = "internal", 500, "The server failed; send the same request again with the same Idempotency-Key.";
     Unavailable = "unavailable", 503, "A part that is needed does not answer; send the same request again later.";
 }
@@ -215,6 +242,12 @@ impl From<LedgerError> for Error {
             }
             LedgerError::UnknownAccount => Code::NotFound.into(),
             LedgerError::Store(error) if passes(&error) => Code::Unavailable.into(),
+            LedgerError::AccountConflict(_) => Self::refuse(Code::AlreadyExists, error.to_string()),
+            LedgerError::AccountText => Self::refuse(Code::Unprocessable, error.to_string()),
+            LedgerError::NotEmpty => Code::AccountNotEmpty.into(),
+            LedgerError::NoHistory => Code::NoHistory.into(),
+            LedgerError::TooMany => Code::TooManyTransfers.into(),
+            LedgerError::ChartTooWide => Code::ChartTooWide.into(),
             error => Self::internal(error),
         }
     }
@@ -225,6 +258,47 @@ impl From<PostError> for Error {
         match error {
             PostError::Refused(refusal) => refusal.into(),
             PostError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl Failure {
+    /// The ledger's refusal under its own code.
+    pub(crate) fn of_ledger(refusal: &Refusal) -> Self {
+        Self::new(Code::of_ledger(refusal), refusal.to_string())
+    }
+}
+
+impl Code {
+    /// The code of the same name.
+    pub(crate) const fn of_ledger(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownAccount => Self::UnknownAccount,
+            Refusal::AccountManaged => Self::AccountManaged,
+            Refusal::ReservedId => Self::ReservedId,
+            Refusal::AssetMismatch => Self::AssetMismatch,
+            Refusal::ZeroAmount => Self::ZeroAmount,
+            Refusal::SameAccount => Self::SameAccount,
+            Refusal::LegCount => Self::LegCount,
+            Refusal::InvalidText => Self::InvalidText,
+            Refusal::InvalidDate => Self::InvalidDate,
+            Refusal::AccountClosed => Self::AccountClosed,
+            Refusal::AccountFrozen => Self::AccountFrozen,
+            Refusal::InsufficientFunds => Self::InsufficientFunds,
+            Refusal::BalanceOverflow => Self::BalanceOverflow,
+            Refusal::VelocityExceeded => Self::VelocityExceeded,
+            Refusal::IdConflict => Self::TransferIdConflict,
+            Refusal::PendingNotFound => Self::PendingNotFound,
+            Refusal::PendingExpired => Self::PendingExpired,
+            Refusal::PendingNotExpired => Self::PendingNotExpired,
+            Refusal::PendingAlreadyPosted => Self::PendingAlreadyPosted,
+            Refusal::PendingAlreadyVoided => Self::PendingAlreadyVoided,
+            Refusal::PendingAmounts => Self::PendingAmounts,
+            Refusal::OriginalNotFound => Self::OriginalNotFound,
+            Refusal::NotReversible => Self::NotReversible,
+            Refusal::AlreadyReversed => Self::AlreadyReversed,
+            Refusal::TooLate => Self::TooLate,
+            Refusal::GroupRefused(_) => Self::GroupRefused,
         }
     }
 }

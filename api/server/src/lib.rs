@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod flows;
 mod http;
+mod keys;
 mod repo;
 
 pub use app::App;

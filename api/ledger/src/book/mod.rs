@@ -6,7 +6,7 @@ mod row;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use crate::account::{CLOSED, FROZEN, HISTORY, LIMITED, VelocityLimit};
+use crate::account::{CLOSED, FOR_CLIENTS, FROZEN, HISTORY, LIMITED, VelocityLimit};
 use crate::balance::{Balance, Totals};
 use crate::transfer::{Kind, Transfer};
 use crate::{AccountId, Refusal, Side, TenantId, TransferId};
@@ -286,6 +286,9 @@ impl Book {
     ) -> Result<i64, Refusal> {
         let debit = self.account(transfer.tenant, leg.debit)?;
         let credit = self.account(transfer.tenant, leg.credit)?;
+        if transfer.by_client && !(debit.has(FOR_CLIENTS) && credit.has(FOR_CLIENTS)) {
+            return Err(Refusal::AccountManaged);
+        }
         if debit.asset != credit.asset {
             return Err(Refusal::AssetMismatch);
         }

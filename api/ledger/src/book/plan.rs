@@ -30,6 +30,9 @@ impl Book {
     pub(super) fn plan(&self, transfer: &Transfer) -> Result<Plan, Refusal> {
         check_text(&transfer.code, CODE_BYTES_MAX)?;
         check_text(&transfer.reference, REFERENCE_BYTES_MAX)?;
+        if transfer.by_client && transfer.id.is_reserved() {
+            return Err(Refusal::ReservedId);
+        }
         if transfer.not_after.is_some_and(|time| time.as_microsecond() < self.now) {
             return Err(Refusal::TooLate);
         }

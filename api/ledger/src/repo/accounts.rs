@@ -1,7 +1,7 @@
 use api_store::{Tx, args};
 
 use super::{side, tenant};
-use crate::account::{CLOSED, FROZEN, HISTORY, LIMITED};
+use crate::account::{CLOSED, FOR_CLIENTS, FROZEN, HISTORY, LIMITED};
 use crate::{
     Account, AccountId, Balance, Floor, LedgerError, NewAccount, Side, TenantId, Totals,
     VelocityLimit, bytes,
@@ -33,6 +33,7 @@ fn read(row: AccountRow) -> Result<(Account, Balance), LedgerError> {
         side: side(row.4)?,
         floor: Floor::from_limit(bytes::decode_floor(row.6.as_deref())?),
         history: row.5 & HISTORY != 0,
+        for_clients: row.5 & FOR_CLIENTS != 0,
         frozen: row.5 & FROZEN != 0,
         closed: row.5 & CLOSED != 0,
         external_id: row.7,
@@ -66,7 +67,8 @@ pub(crate) async fn insert_account(
          ON CONFLICT (book, code, asset) DO NOTHING RETURNING key";
     let values = args![&tenant, &new.code, &new.asset, side, new.external_id.clone(), now];
     let Some((key,)) = tx.fetch_optional::<(i64,)>(sql, values).await? else { return Ok(None) };
-    let flags = if new.history { HISTORY } else { 0 };
+    let history = if new.history { HISTORY } else { 0 };
+    let flags = history | if new.for_clients { FOR_CLIENTS } else { 0 };
     let floor = new.floor.limit().map(|floor| floor.to_be_bytes().to_vec());
     let sql = "INSERT INTO ledger_balances (account, flags, floor) VALUES ($1, $2, $3)";
     tx.execute(sql, args![key, flags, floor]).await?;
@@ -106,6 +108,19 @@ pub(crate) async fn account_by_code(
     let sql = select_account!("k.tenant = $1 AND a.code = $2 AND a.asset = $3");
     let row = tx.fetch_optional(sql, args![tenant.get(), code, asset]).await?;
     row.map(read).transpose()
+}
+
+/// Up to `limit` of the tenant's accounts with this external id.
+pub(crate) async fn accounts_by_external_id(
+    tx: &mut Tx,
+    tenant: TenantId,
+    external_id: &str,
+    limit: u32,
+) -> Result<Vec<(Account, Balance)>, LedgerError> {
+    let sql = select_account!("k.tenant = $1 AND a.external_id = $2 ORDER BY a.key LIMIT $3");
+    let rows: Vec<AccountRow> =
+        tx.fetch_all(sql, args![tenant.get(), external_id, limit]).await?;
+    rows.into_iter().map(read).collect()
 }
 
 /// Up to `limit` accounts at `code` or below it, after `(after_code, after_asset)`.

@@ -68,6 +68,13 @@ pub(crate) async fn outbox_page(
     Ok(tx.fetch_all(sql, args![tenant.get(), after, limit]).await?)
 }
 
+/// The last position that the tenant's sequence has.
+pub(crate) async fn last_position(tx: &mut Tx, tenant: TenantId) -> Result<i64, LedgerError> {
+    let sql = "SELECT next - 1 FROM events_heads WHERE tenant = $1";
+    let row: Option<(i64,)> = tx.fetch_optional(sql, args![tenant.get()]).await?;
+    Ok(row.map_or(0, |(last,)| last))
+}
+
 /// The ids of a commit's transfers of one tenant, in their order.
 pub(crate) async fn transfer_ids(
     tx: &mut Tx,

@@ -17,11 +17,12 @@ use crate::transfer::Kind;
 use crate::{AccountId, LedgerError, Side, TenantId, TransferId, bytes};
 
 pub(crate) use accounts::{
-    account, account_by_code, accounts_under, insert_account, limits, remove_limit, set_flags,
+    account, account_by_code, accounts_by_external_id, accounts_under, insert_account, limits, remove_limit, set_flags,
     set_floor, set_limit,
 };
 pub(crate) use events::{
-    OutboxRow, give_positions, insert_event, lock_heads, outbox_page, transfer_ids, unplaced,
+    OutboxRow, give_positions, insert_event, last_position, lock_heads, outbox_page, transfer_ids,
+    unplaced,
 };
 pub(crate) use history::{
     DatedLeg, HistoryLeg, commit_before, dated_legs, history_after, history_before, outflows_after,

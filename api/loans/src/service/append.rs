@@ -153,12 +153,12 @@ pub(super) fn runs(loan: &Loan) -> Result<bool, LoanError> {
     Ok(!matches!(loan.status()?, Status::Settled | Status::ChargedOff))
 }
 
-/// The transfer of an event: a name-based id, so that no client can choose it.
+/// The transfer of an event: a reserved id from its name, so that no client can take it.
 fn transfer_id(loan: Uuid, seq: u64) -> TransferId {
     let digest = Sha256::digest(format!("roadstead loan event {loan} {seq}"));
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(digest.get(..16).unwrap_or(&[0; 16]));
-    TransferId::new(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    let mut hash = [0; 12];
+    hash.copy_from_slice(digest.get(..12).unwrap_or(&[0; 12]));
+    TransferId::reserved(hash)
 }
 
 const fn code(body: &Body) -> &'static str {

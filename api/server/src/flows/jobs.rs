@@ -19,6 +19,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const BANK_POLL: Duration = Duration::from_millis(500);
 const LEDGER_POLL: Duration = Duration::from_secs(1);
 const LEDGER_BATCH: u32 = 1_000;
+const EVENTS_POLL: Duration = Duration::from_millis(200);
 const SETUP_POLL: Duration = Duration::from_secs(1);
 
 /// Starts all jobs; they end when `stop` turns true.
@@ -28,14 +29,9 @@ pub(crate) fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
     for chain in app.config.chains.iter().map(|chain| chain.name.clone()) {
         spawn_chain_jobs(&mut jobs, app, &chain, stop);
     }
-    let checkpoint = Duration::from_millis(app.config.log.checkpoint_ms);
-    spawn(&mut jobs, app, "checkpoint", checkpoint, stop, |app| async move {
-        anchors::checkpoint(&app).await.map(|()| false)
-    });
-    let anchor = Duration::from_millis(app.config.log.anchor_ms);
-    spawn(&mut jobs, app, "anchor", anchor, stop, |app| async move {
-        anchors::schedule(&app).await.map(|()| false)
-    });
+    if app.config.signer.is_some() {
+        spawn_log_jobs(&mut jobs, app, stop);
+    }
     spawn(&mut jobs, app, "bank", BANK_POLL, stop, |app| async move {
         topups::step(&app).await.map(|()| false)
     });
@@ -48,16 +44,36 @@ pub(crate) fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
         stop,
         |app| async move { tidy_ledger(&app).await },
     );
+    spawn(&mut jobs, app, "events", EVENTS_POLL, stop, |app| async move {
+        place_events(&app).await
+    });
     jobs
 }
 
-/// Releases pending transfers whose time is over, and gives events their public places; true while
-/// there is more.
+/// Without a signer nobody can sign a checkpoint; records wait in their order.
+fn spawn_log_jobs(jobs: &mut JoinSet<()>, app: &App, stop: &watch::Receiver<bool>) {
+    let checkpoint = Duration::from_millis(app.config.log.checkpoint_ms);
+    spawn(jobs, app, "checkpoint", checkpoint, stop, |app| async move {
+        anchors::checkpoint(&app).await.map(|()| false)
+    });
+    let anchor = Duration::from_millis(app.config.log.anchor_ms);
+    spawn(jobs, app, "anchor", anchor, stop, |app| async move {
+        anchors::schedule(&app).await.map(|()| false)
+    });
+}
+
+/// Releases pending transfers whose time is over; true while there are more.
 async fn tidy_ledger(app: &App) -> Result<bool, Error> {
-    let expired = app.ledger.expire_pending(LEDGER_BATCH).await?;
-    let placed = app.ledger.place_events(LEDGER_BATCH).await?;
-    let batch = usize::try_from(LEDGER_BATCH).map_err(Error::internal)?;
-    Ok(expired.max(placed) >= batch)
+    Ok(is_full(app.ledger.expire_pending(LEDGER_BATCH).await?))
+}
+
+/// Gives events their public places; true while there are more.
+async fn place_events(app: &App) -> Result<bool, Error> {
+    Ok(is_full(app.ledger.place_events(LEDGER_BATCH).await?))
+}
+
+fn is_full(count: usize) -> bool {
+    u32::try_from(count).is_ok_and(|count| count >= LEDGER_BATCH)
 }
 
 fn spawn_chain_jobs(jobs: &mut JoinSet<()>, app: &App, chain: &str, stop: &watch::Receiver<bool>) {

@@ -1,5 +1,7 @@
 //! Who is calling. A handler without one of these extractors has no caller.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -38,6 +40,10 @@ pub(crate) enum Scope {
     Audit,
     /// Erase a person's data in the audit log, and hold it against erasure.
     Privacy,
+    /// Keep the tenant's own ledger accounts: open them, move money between them, price conversions.
+    Ledger,
+    /// Say who is told about events.
+    Webhooks,
 }
 
 impl Scope {
@@ -50,6 +56,8 @@ impl Scope {
         Self::Keys,
         Self::Audit,
         Self::Privacy,
+        Self::Ledger,
+        Self::Webhooks,
     ];
 
     const fn text(self) -> &'static str {
@@ -62,6 +70,8 @@ impl Scope {
             Self::Keys => "keys",
             Self::Audit => "audit",
             Self::Privacy => "privacy",
+            Self::Ledger => "ledger",
+            Self::Webhooks => "webhooks",
         }
     }
 }
@@ -110,9 +120,7 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let (id, secret) =
             bearer(parts).and_then(parse_key).ok_or(Code::Unauthorized).map_err(Error::from)?;
-        let mut tx = app.db.read().await?;
-        let key = tenants::key(&mut tx, id).await?;
-        drop(tx);
+        let key = stored_key(app, id).await?;
         let given = Sha256::digest(secret.as_bytes());
         let now = now_ms();
         let valid = key.filter(|key| {
@@ -122,6 +130,16 @@ impl FromRequestParts<App> for Caller {
         let key = valid.ok_or(Code::Unauthorized).map_err(Error::from)?;
         Ok(Self { tenant: key.tenant, key: key.id, scopes: split(&key.scopes) })
     }
+}
+
+async fn stored_key(app: &App, id: Uuid) -> Result<Option<Arc<tenants::ApiKey>>, Error> {
+    let age = match app.keys.fresh(id) {
+        Ok(key) => return Ok(Some(key)),
+        Err(age) => age,
+    };
+    let mut tx = app.db.read().await?;
+    let key = tenants::key(&mut tx, id).await?;
+    Ok(key.map(|key| app.keys.keep(age, key)))
 }
 
 /// The operator.

@@ -1,8 +1,9 @@
 //! Extractors whose refusals are problem documents.
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Json, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -37,6 +38,18 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     }
 }
 
+/// A JSON body without the hash, for requests that carry ids of their own.
+#[derive(Debug)]
+pub(crate) struct Plain<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Plain<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        Ok(Self(read_json(request, app.config.server.body_bytes_max).await?))
+    }
+}
+
 /// A JSON body of many items, up to `server.bulk_body_bytes_max`.
 #[derive(Debug)]
 pub(crate) struct Bulk<T>(pub(crate) T);
@@ -45,17 +58,22 @@ impl<T: DeserializeOwned> FromRequest<App> for Bulk<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let limit = app.config.server.bulk_body_bytes_max;
-        let bytes =
-            axum::body::to_bytes(body, limit).await.map_err(|_| Error::from(Code::BodyTooLarge))?;
-        let mut request = Request::from_parts(parts, axum::body::Body::from(bytes));
-        // Read already, within our own limit.
-        DefaultBodyLimit::disable().apply(&mut request);
-        let Json(value) =
-            Json::<T>::from_request(request, app).await.map_err(|rejection| refuse(&rejection))?;
-        Ok(Self(value))
+        Ok(Self(read_json(request, app.config.server.bulk_body_bytes_max).await?))
     }
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Error> {
+    let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_json = |kind: &[u8]| kind.to_ascii_lowercase().starts_with(b"application/json");
+    if !kind.is_some_and(is_json) {
+        return Err(Code::UnsupportedMediaType.into());
+    }
+    let bytes = axum::body::to_bytes(request.into_body(), limit).await;
+    let bytes = bytes.map_err(|_| Error::from(Code::BodyTooLarge))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let code = if error.is_data() { Code::Unprocessable } else { Code::BadRequest };
+        Error::refuse(code, error.to_string())
+    })
 }
 
 fn refuse(rejection: &JsonRejection) -> Error {

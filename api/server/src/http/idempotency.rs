@@ -23,6 +23,13 @@ const KEY_CHARS_MAX: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct Key(String);
 
+impl Key {
+    /// As the client wrote it.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromRequestParts<App> for Key {
     type Rejection = Problem;
 

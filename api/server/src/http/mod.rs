@@ -6,8 +6,10 @@ mod auth;
 mod care;
 mod customers;
 mod deposits;
+mod events;
 mod extract;
 mod idempotency;
+mod ledger;
 mod loans;
 mod operator;
 mod problem;
@@ -99,6 +101,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(operator::ledger_check))
         .routes(routes!(operator::freeze))
         .routes(routes!(operator::resume))
+        .routes(routes!(events::list))
+        .merge(ledger::routes())
         .routes(routes!(status::live))
         .routes(routes!(status::ready))
 }

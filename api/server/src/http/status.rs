@@ -100,8 +100,10 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Health>) 
     let mut parts = BTreeMap::new();
     let database = app.db.read().await.map(|_| ());
     parts.insert("database".to_owned(), word(database.map_err(|error| error.to_string())));
-    let signer = app.signer.hello().await.map(|_| ());
-    parts.insert("signer".to_owned(), word(signer.map_err(|error| error.to_string())));
+    if app.config.signer.is_some() {
+        let signer = app.signer.hello().await.map(|_| ());
+        parts.insert("signer".to_owned(), word(signer.map_err(|error| error.to_string())));
+    }
     for chain in app.chains.iter() {
         let part = follows(&app, chain).await.map_err(|error| error.to_string());
         parts.insert(format!("chain:{}", chain.config.name), word(part));

@@ -133,5 +133,6 @@ pub(crate) async fn revoke_key(
         return Err(missing("live API key").into());
     }
     tx.commit().await?;
+    app.keys.forget(id);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,6 +10,7 @@ pub(crate) mod facts;
 pub(crate) mod idempotency;
 pub(crate) mod intents;
 pub(crate) mod nonces;
+pub(crate) mod quotes;
 pub(crate) mod sweeps;
 pub(crate) mod tenants;
 pub(crate) mod transfers;

@@ -1,0 +1,226 @@
+use api_ledger::{AsOf, Balance, Line, StatementPage};
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::accounts::SideView;
+use super::found;
+use super::transfers::check_limit;
+use super::wire::{AccountNumber, read_day};
+use crate::app::App;
+use crate::error::{Code, Error};
+use crate::http::auth::{Caller, Scope};
+use crate::http::extract::{Args, Params};
+use crate::http::problem::{Problem, ProblemDocument};
+
+/// The totals of an account, in minor units, and what follows from them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BalanceView {
+    /// What was posted; positive on the account's normal side.
+    posted: String,
+    /// What open pending transfers would bring; it does not count as available.
+    pending_in: String,
+    /// What open pending transfers hold back.
+    pending_out: String,
+    /// Posted minus pending out.
+    available: String,
+    debits_posted: String,
+    credits_posted: String,
+    debits_pending: String,
+    credits_pending: String,
+}
+
+impl From<&Balance> for BalanceView {
+    fn from(balance: &Balance) -> Self {
+        let totals = &balance.totals;
+        Self {
+            posted: balance.posted().to_string(),
+            pending_in: balance.pending_in().to_string(),
+            pending_out: balance.pending_out().to_string(),
+            available: balance.available().to_string(),
+            debits_posted: totals.debits_posted.to_string(),
+            credits_posted: totals.credits_posted.to_string(),
+            debits_pending: totals.debits_pending.to_string(),
+            credits_pending: totals.credits_pending.to_string(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BalanceQuery {
+    /// What counts for the days up to this one, `YYYY-MM-DD`.
+    effective_on: Option<String>,
+    /// What the books said at this time, RFC 3339. Together with `effective_on`: what counted for that
+    /// day by what was known at this time.
+    #[param(value_type = Option<String>)]
+    recorded_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BalanceAsOf {
+    account: String,
+    asset: String,
+    effective_on: Option<String>,
+    recorded_at: Option<String>,
+    #[serde(flatten)]
+    balance: BalanceView,
+}
+
+/// The balance of an account: now, as of a day, as of what was known at a time, or both. Of another
+/// time than now it is what was posted; reservations of the past are not kept.
+#[utoipa::path(get, path = "/v1/ledger/accounts/{id}/balance", tag = "ledger",
+    params(("id" = String, Path), BalanceQuery), security(("api_key" = [])),
+    responses((status = 200, body = BalanceAsOf), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn balance(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<AccountNumber>,
+    Args(query): Args<BalanceQuery>,
+) -> Result<Json<BalanceAsOf>, Problem> {
+    caller.require(Scope::Read)?;
+    let day = query.effective_on.as_deref().map(read_day).transpose().map_err(Error::from)?;
+    let as_of = match (day, query.recorded_at) {
+        (None, None) => AsOf::Now,
+        (None, Some(time)) => AsOf::Recorded(time),
+        (Some(day), None) => AsOf::Effective(day),
+        (Some(effective), Some(recorded)) => AsOf::Bitemporal { effective, recorded },
+    };
+    let mut tx = app.db.read().await?;
+    let (account, _) = found(&app, &mut tx, &caller, id).await?;
+    let balance = app.ledger.balance(&mut tx, account.id, as_of).await?;
+    Ok(Json(BalanceAsOf {
+        account: account.id.to_string(),
+        asset: account.asset,
+        effective_on: day.map(|day| day.to_string()),
+        recorded_at: query.recorded_at.map(|time| time.to_string()),
+        balance: BalanceView::from(&balance),
+    }))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LedgerStatementQuery {
+    /// The `next` of the page before.
+    after: Option<i64>,
+    /// To begin with what was recorded after this time, RFC 3339. Not with `after`.
+    #[param(value_type = Option<String>)]
+    from: Option<Timestamp>,
+    /// To end with what was recorded at this time or before it, RFC 3339. Send it with every page.
+    #[param(value_type = Option<String>)]
+    to: Option<Timestamp>,
+    /// At most this many lines, 1 to 500; 100 when absent.
+    #[serde(default = "default_limit")]
+    limit: u32,
+}
+
+const fn default_limit() -> u32 {
+    100
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LedgerStatement {
+    account: String,
+    asset: String,
+    /// The posted balance before the first line.
+    opening: String,
+    lines: Vec<LedgerLine>,
+    /// The posted balance after the last line: opening and changes together.
+    closing: String,
+    /// Give this as `after` for the next page; absent at the end.
+    next: Option<i64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LedgerLine {
+    /// Its place in the account's history.
+    seq: i64,
+    transfer: Uuid,
+    /// Which leg of the transfer, from 0.
+    leg: u32,
+    /// `transfer`, `post_pending` or `reversal`.
+    kind: &'static str,
+    side: SideView,
+    /// Minor units; negative when it took from the balance.
+    change: String,
+    /// The posted balance after it.
+    balance: String,
+    /// The account on the other side.
+    other: String,
+    /// The pending transfer that was posted, or the transfer that was reversed.
+    target: Option<Uuid>,
+    code: String,
+    reference: String,
+    effective_on: String,
+    recorded_at: String,
+}
+
+impl From<Line> for LedgerLine {
+    fn from(line: Line) -> Self {
+        let sign = if line.side == line.balance.side { "" } else { "-" };
+        Self {
+            seq: line.seq,
+            transfer: line.transfer.get(),
+            leg: line.leg,
+            kind: line.kind.name(),
+            side: line.side.into(),
+            change: if line.amount == 0 { "0".to_owned() } else { format!("{sign}{}", line.amount) },
+            balance: line.balance.posted().to_string(),
+            other: line.other.to_string(),
+            target: line.target.map(api_ledger::TransferId::get),
+            code: line.code,
+            reference: line.reference,
+            effective_on: line.effective_on.to_string(),
+            recorded_at: line.recorded_at.to_string(),
+        }
+    }
+}
+
+/// A part of an account's history: opening balance, movements, closing balance. Later movements are
+/// only ever added at the end, so pages do not shift.
+#[utoipa::path(get, path = "/v1/ledger/accounts/{id}/statement", tag = "ledger",
+    params(("id" = String, Path), LedgerStatementQuery), security(("api_key" = [])),
+    responses((status = 200, body = LedgerStatement), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn statement(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<AccountNumber>,
+    Args(query): Args<LedgerStatementQuery>,
+) -> Result<Json<LedgerStatement>, Problem> {
+    caller.require(Scope::Read)?;
+    let limit = check_limit(query.limit)?;
+    if query.after.is_some() && query.from.is_some() {
+        let detail = "from is for the first page; then give after";
+        return Err(Error::refuse(Code::BadRequest, detail).into());
+    }
+    let mut tx = app.db.read().await?;
+    let (account, _) = found(&app, &mut tx, &caller, id).await?;
+    let after = match (query.after, query.from) {
+        (Some(after), _) => after.max(0),
+        (None, Some(from)) => app.ledger.statement_cursor(&mut tx, account.id, from).await?,
+        (None, None) => 0,
+    };
+    let page = StatementPage { after, limit };
+    let mut statement = app.ledger.statement(&mut tx, account.id, page).await?;
+    if let Some(to) = query.to {
+        let kept = statement.lines.iter().take_while(|line| line.recorded_at <= to).count();
+        if kept < statement.lines.len() {
+            statement.lines.truncate(kept);
+            statement.closing = statement.lines.last().map_or(statement.opening, |line| line.balance);
+            statement.next = None;
+        }
+    }
+    Ok(Json(LedgerStatement {
+        account: account.id.to_string(),
+        asset: account.asset,
+        opening: statement.opening.posted().to_string(),
+        closing: statement.closing.posted().to_string(),
+        next: statement.next,
+        lines: statement.lines.into_iter().map(LedgerLine::from).collect(),
+    }))
+}
