@@ -165,7 +165,10 @@ async fn expand(
 ) -> Result<Vec<Event>, LedgerError> {
     if row.3.is_some() {
         let transfers = placed(tx, tenant, &row, after, rest).await?;
-        return Ok(transfers.iter().map(|(sequence, transfer)| event(*sequence, transfer)).collect());
+        return Ok(transfers
+            .iter()
+            .map(|(sequence, transfer)| event(*sequence, transfer))
+            .collect());
     }
     let (kind, subject, body, _, _, created_at, sequence) = row;
     if sequence <= after {

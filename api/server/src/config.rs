@@ -346,7 +346,6 @@ impl Config {
         }
         self.database.resolve().map(|_| ())
     }
-
 }
 
 fn check_chain(chain: &ChainConfig) -> Result<(), ConfigError> {

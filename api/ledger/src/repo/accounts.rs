@@ -118,8 +118,7 @@ pub(crate) async fn accounts_by_external_id(
     limit: u32,
 ) -> Result<Vec<(Account, Balance)>, LedgerError> {
     let sql = select_account!("k.tenant = $1 AND a.external_id = $2 ORDER BY a.key LIMIT $3");
-    let rows: Vec<AccountRow> =
-        tx.fetch_all(sql, args![tenant.get(), external_id, limit]).await?;
+    let rows: Vec<AccountRow> = tx.fetch_all(sql, args![tenant.get(), external_id, limit]).await?;
     rows.into_iter().map(read).collect()
 }
 

@@ -44,9 +44,14 @@ pub(crate) fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
         stop,
         |app| async move { tidy_ledger(&app).await },
     );
-    spawn(&mut jobs, app, "events", EVENTS_POLL, stop, |app| async move {
-        place_events(&app).await
-    });
+    spawn(
+        &mut jobs,
+        app,
+        "events",
+        EVENTS_POLL,
+        stop,
+        |app| async move { place_events(&app).await },
+    );
     jobs
 }
 

@@ -149,7 +149,9 @@ pub(crate) async fn operations(world: &World) -> Vec<Operation> {
                 path: path.clone(),
                 has_body: operation["requestBody"].is_object(),
                 needs_key: operation["security"].is_array(),
-                needs_idempotency: parameters.iter().any(|one| one["name"] == "Idempotency-Key"),
+                needs_idempotency: parameters
+                    .iter()
+                    .any(|one| one["name"] == "Idempotency-Key" && one["required"] == true),
                 is_operators: words.contains("(operator)"),
                 responses: operation["responses"].clone(),
             });

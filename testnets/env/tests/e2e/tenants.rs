@@ -25,6 +25,7 @@ pub(crate) struct Belongings {
     pub(crate) alice: String,
     bob: String,
     product: String,
+    ledger: OwnAccounts,
     ids: Vec<(&'static str, String)>,
 }
 
@@ -47,12 +48,19 @@ impl Belongings {
         world.tenant.wait_for(&path, PATIENCE, is_logged).await.unwrap();
         let key = json!({ "name": "another", "scopes": ["read"] });
         let key = world.tenant.post("/v1/api-keys", key).await.unwrap();
+        let ledger = OwnAccounts::of(world).await;
+        let transfer_id =
+            world.tenant.post("/v1/ledger/transfers", ledger.transfer()).await.unwrap();
+        let quote = world.tenant.post("/v1/ledger/quotes", quote()).await.unwrap();
         let intents = world.operator.get("/v1/treasury/intents").await.unwrap();
         let ids = vec![
             ("/v1/customers/", alice.clone()),
             ("/v1/deposits/", deposit),
             ("/v1/withdrawals/", withdrawal),
             ("/v1/transfers/", text(&transfer, "id")),
+            ("/v1/ledger/accounts/", ledger.0[0].clone()),
+            ("/v1/ledger/transfers/", text(&transfer_id, "id")),
+            ("/v1/ledger/quotes/", text(&quote, "id")),
             ("/v1/loans/", text(&loan, "id")),
             ("/v1/loan-products/", product.clone()),
             ("/v1/audit/records/", record),
@@ -60,7 +68,7 @@ impl Belongings {
             ("/v1/api-keys/", text(&key, "id")),
             ("/v1/treasury/intents/", text(&items(&intents)[0], "id")),
         ];
-        Self { alice, bob, product, ids }
+        Self { alice, bob, product, ledger, ids }
     }
 
     /// The path with these belongings' ids in it, or with `id`.
@@ -69,6 +77,7 @@ impl Belongings {
         let id = id.or_else(|| own.map(|(_, id)| id.as_str())).unwrap_or(NOBODYS);
         let mut path = operation.path.replace("{id}", id).replace("{asset}", "ETH");
         path = path.replace("{name}", "evm").replace("{letter}", NOBODYS);
+        path = path.replace("{window_secs}", "60");
         if let Some((start, _)) = path.split_once('{') {
             path = format!("{start}0/000");
         }
@@ -106,6 +115,17 @@ impl Belongings {
             "/v1/loans/{id}/charge-off" => json!({ "reason": "a test" }),
             "/v1/loans/{id}/reversals" => json!({ "event": NOBODYS, "reason": "a test" }),
             "/v1/loan-books/closed-through" => json!({ "date": "2020-01-31" }),
+            "/v1/ledger/accounts" => {
+                json!({ "code": unique(), "asset": "EUR", "side": "debit" })
+            }
+            "/v1/ledger/accounts/{id}/floor" => json!({ "floor": "0" }),
+            "/v1/ledger/accounts/{id}/limits" => json!({ "window_secs": 60, "count_max": 9 }),
+            "/v1/ledger/transfers" => self.ledger.transfer(),
+            "/v1/ledger/transfers/batch" | "/v1/ledger/transfers/dry-run" => {
+                json!({ "transfers": [self.ledger.transfer()] })
+            }
+            "/v1/ledger/quotes" => quote(),
+            "/v1/ledger/quotes/{id}/convert" => self.ledger.conversion(),
             "/v1/treasury/sweeps" => json!({ "asset": "ETH" }),
             "/v1/treasury/freezes" => json!({ "asset": "RTT", "reason": "a test" }),
             "/v1/operator/end-of-day" => json!({ "through": "2020-01-01" }),
@@ -126,6 +146,44 @@ impl Belongings {
 
 fn pause() -> Value {
     json!({ "pause": 1, "interest": "accrue", "fees": "charge", "arrears": "keep" })
+/// Ledger accounts of the tenant's own: two in euros, two in yuan.
+struct OwnAccounts([String; 4]);
+
+impl OwnAccounts {
+    async fn of(world: &World) -> Self {
+        let mut ids = Vec::new();
+        for asset in ["EUR", "EUR", "CNY", "CNY"] {
+            let new = json!({ "code": unique(), "asset": asset, "side": "debit", "floor": "none" });
+            let account = world.tenant.post("/v1/ledger/accounts", new).await.unwrap();
+            ids.push(text(&account, "id"));
+        }
+        Self(ids.try_into().unwrap())
+    }
+
+    fn transfer(&self) -> Value {
+        let leg = json!({ "debit": self.0[0], "credit": self.0[1], "amount": "1" });
+        json!({ "id": uuid(), "legs": [leg] })
+    }
+
+    fn conversion(&self) -> Value {
+        let [seller, position_sold, buyer, position_bought] = &self.0;
+        json!({
+            "amount": "100", "seller": seller, "position_sold": position_sold, "buyer": buyer,
+            "position_bought": position_bought, "rounding": buyer,
+        })
+    }
+}
+
+fn quote() -> Value {
+    json!({
+        "id": uuid(), "sell": "EUR", "buy": "CNY", "numerator": "8", "denominator": "1",
+        "valid_secs": 600,
+    })
+}
+
+fn uuid() -> String {
+    let bits = hex::encode(rand::random::<[u8; 16]>());
+    format!("{}-{}-{}-{}-{}", &bits[..8], &bits[8..12], &bits[12..16], &bits[16..20], &bits[20..])
 }
 
 fn product(name: &str) -> Value {

@@ -144,7 +144,8 @@ fn read_code(new: &NewLedgerAccount) -> Result<String, Error> {
         return Err(Error::refuse(Code::Unprocessable, detail));
     }
     if is_flow_code(&code) {
-        let detail = "the system keeps the accounts at this place of the chart; choose another first level";
+        let detail =
+            "the system keeps the accounts at this place of the chart; choose another first level";
         return Err(Error::refuse(Code::AccountManaged, detail));
     }
     Ok(code)

@@ -169,7 +169,11 @@ impl From<Line> for LedgerLine {
             leg: line.leg,
             kind: line.kind.name(),
             side: line.side.into(),
-            change: if line.amount == 0 { "0".to_owned() } else { format!("{sign}{}", line.amount) },
+            change: if line.amount == 0 {
+                "0".to_owned()
+            } else {
+                format!("{sign}{}", line.amount)
+            },
             balance: line.balance.posted().to_string(),
             other: line.other.to_string(),
             target: line.target.map(api_ledger::TransferId::get),
@@ -211,7 +215,8 @@ pub(crate) async fn statement(
         let kept = statement.lines.iter().take_while(|line| line.recorded_at <= to).count();
         if kept < statement.lines.len() {
             statement.lines.truncate(kept);
-            statement.closing = statement.lines.last().map_or(statement.opening, |line| line.balance);
+            statement.closing =
+                statement.lines.last().map_or(statement.opening, |line| line.balance);
             statement.next = None;
         }
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::wire::{AccountNumber, Minor, ResultView};
 use super::found;
+use super::wire::{AccountNumber, Minor, ResultView};
 use crate::app::{App, now_ms};
 use crate::error::{Code, Error, Failure};
 use crate::http::auth::{Caller, Scope};
@@ -171,6 +171,7 @@ pub(crate) async fn convert(
     let stored = quotes::get(&mut tx, caller.tenant, id).await?;
     let stored = stored.ok_or_else(|| missing("quote"))?;
     let new = body.value;
+    let sold = new.amount.get().map_err(Error::from)?;
     let sides = [
         (new.seller, &stored.sell),
         (new.position_sold, &stored.sell),
@@ -179,10 +180,11 @@ pub(crate) async fn convert(
         (new.rounding, &stored.buy),
     ];
     for (number, asset) in sides {
-        let (account, _) = found(&app, &mut tx, &caller, number).await.map_err(|error| match error {
-            Error::Failure(_) => Error::from(Code::UnknownAccount),
-            error => error,
-        })?;
+        let (account, _) =
+            found(&app, &mut tx, &caller, number).await.map_err(|error| match error {
+                Error::Failure(_) => Error::from(Code::UnknownAccount),
+                error => error,
+            })?;
         if account.asset != *asset {
             return Err(Error::from(Code::AssetMismatch).into());
         }
@@ -190,9 +192,7 @@ pub(crate) async fn convert(
     drop(tx);
     let [seller, position_sold, buyer, position_bought, rounding] =
         sides.map(|(number, _)| api_ledger::AccountId::new(number.0));
-    let accounts =
-        ConversionAccounts { seller, position_sold, position_bought, buyer, rounding };
-    let sold = new.amount.get().map_err(Error::from)?;
+    let accounts = ConversionAccounts { seller, position_sold, position_bought, buyer, rounding };
     let transfer = quote(&stored)?.convert(caller.tenant.into(), &accounts, sold);
     let transfer = transfer.map_err(refuse)?.by_client();
     let posted = app.group.post(transfer).await.map_err(|error| match error {
@@ -203,7 +203,8 @@ pub(crate) async fn convert(
 }
 
 fn quote(stored: &StoredQuote) -> Result<Quote, Error> {
-    let expires_at = jiff::Timestamp::from_millisecond(stored.expires_at).map_err(Error::internal)?;
+    let expires_at =
+        jiff::Timestamp::from_millisecond(stored.expires_at).map_err(Error::internal)?;
     Ok(Quote {
         id: stored.id,
         numerator: stored.numerator,

@@ -12,7 +12,7 @@ use super::wire::{ResultView, TransferIn};
 use crate::app::App;
 use crate::error::{Code, Error, Failure};
 use crate::http::auth::{Caller, Scope};
-use crate::http::extract::{Args, Large, Params};
+use crate::http::extract::{Args, Params, Plain};
 use crate::http::idempotency::Key;
 use crate::http::missing;
 use crate::http::problem::{Problem, ProblemDocument};
@@ -29,7 +29,7 @@ pub(crate) async fn post(
     State(app): State<App>,
     caller: Caller,
     key: Result<Key, Problem>,
-    Large(new): Large<TransferIn>,
+    Plain(new): Plain<TransferIn>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Ledger)?;
     let id = match new.id() {
@@ -174,6 +174,9 @@ pub(crate) async fn list(
 ) -> Result<Json<TransferPage>, Problem> {
     caller.require(Scope::Read)?;
     let limit = check_limit(query.limit)?;
+    if query.after < 0 {
+        return Err(Error::refuse(Code::BadRequest, "after is not negative").into());
+    }
     let mut tx = app.db.read().await?;
     let found = app.ledger.transfers(&mut tx, caller.tenant.into(), query.after, limit).await?;
     let next = found.last().map_or(query.after, |(sequence, _)| *sequence);

@@ -162,7 +162,8 @@ impl TransferIn {
             KindIn::PostPending => match &self.amounts {
                 None => Transfer::post_pending(tenant, id, target()?),
                 Some(amounts) => {
-                    let amounts = amounts.iter().map(|amount| amount.get()).collect::<Result<_, _>>()?;
+                    let amounts =
+                        amounts.iter().map(|amount| amount.get()).collect::<Result<_, _>>()?;
                     Transfer::post_pending_part(tenant, id, target()?, amounts)
                 }
             },
@@ -274,7 +275,8 @@ mod tests {
             format!("{{\"legs\":[{{\"debit\":\"1\",\"credit\":\"2\",\"amount\":\"{amount}\"}}]}}")
         };
         assert!(read(&leg("340282366920938463463374607431768211455")).unwrap().by_client);
-        for amount in ["340282366920938463463374607431768211456", "", "-1", "+1", "1.5", "1e3", " 1"]
+        for amount in
+            ["340282366920938463463374607431768211456", "", "-1", "+1", "1.5", "1e3", " 1"]
         {
             assert_eq!(read(&leg(amount)).err(), Some(Code::InvalidAmount), "{amount:?}");
         }
@@ -289,7 +291,8 @@ mod tests {
         for (json, code) in cases {
             assert_eq!(read(json).err(), Some(code), "{json}");
         }
-        for json in [r#"{"legs":[{"debit":1,"credit":"2","amount":"3"}]}"#, r#"{"kid":"pending"}"#] {
+        for json in [r#"{"legs":[{"debit":1,"credit":"2","amount":"3"}]}"#, r#"{"kid":"pending"}"#]
+        {
             assert!(serde_json::from_str::<TransferIn>(json).is_err(), "{json}");
         }
     }

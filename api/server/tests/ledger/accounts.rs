@@ -1,0 +1,211 @@
+//! Accounts, the chart, balances, statements and limits.
+
+use serde_json::{Value, json};
+
+use crate::on_both_engines;
+use crate::world::{World, about, id, leg, pending, transfer, unique, uuid};
+
+on_both_engines! {
+    an_account_has_its_properties_and_is_found_by_each_of_them
+    a_chart_is_summed_at_every_place
+    a_frozen_account_refuses_and_a_closed_one_for_good
+    balances_are_answered_as_of_any_time
+    a_statement_adds_up_and_its_pages_do_not_shift
+    limits_are_set_and_kept
+}
+
+fn an_account_has_its_properties_and_is_found_by_each_of_them(world: &World) {
+    let external = unique("kontonummer");
+    let new = json!({
+        "code": "cash", "parent": "assets", "asset": "EUR", "side": "debit", "floor": "-500",
+        "external_id": external,
+    });
+    let account = world.tenant.post("/v1/ledger/accounts", &new).expect(201);
+    let expected = [
+        ("code", json!("assets:cash")),
+        ("parent", json!("assets")),
+        ("asset", json!("EUR")),
+        ("side", json!("debit")),
+        ("floor", json!("-500")),
+        ("external_id", json!(external)),
+        ("managed", json!(false)),
+        ("history", json!(true)),
+        ("frozen", json!(false)),
+        ("closed", json!(false)),
+    ];
+    for (name, value) in expected {
+        assert_eq!(account[name], value, "{name} in {account}");
+    }
+    let again = world.tenant.post("/v1/ledger/accounts", &new).expect(200);
+    assert_eq!(again, account, "the same request finds it");
+    let mut other = new.clone();
+    other["side"] = json!("credit");
+    let answer = world.tenant.post("/v1/ledger/accounts", &other);
+    assert_eq!(answer.refusal(), (409, "already_exists"));
+
+    let path = format!("/v1/ledger/accounts/{}", id(&account));
+    assert_eq!(world.tenant.get(&path).expect(200), account);
+    let path = format!("/v1/ledger/accounts?external_id={external}");
+    assert_eq!(world.tenant.get(&path).expect(200)["items"], json!([account]));
+    for number in 0..5 {
+        world.account(&format!("assets:stock:{number}"), "debit", "0");
+    }
+    let mut seen = Vec::new();
+    let mut after = String::new();
+    loop {
+        let path = format!("/v1/ledger/accounts?under=assets&limit=2&after={after}");
+        let page = world.tenant.get(&path).expect(200);
+        let codes = page["items"].as_array().unwrap().iter();
+        seen.extend(codes.map(|account| account["code"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = next.replace(' ', "%20");
+    }
+    assert_eq!(seen.len(), 6, "{seen:?}");
+    assert!(seen.is_sorted(), "{seen:?}");
+    for (field, value, status, code) in [
+        ("asset", json!("XYZ"), 400, "unknown_asset"),
+        ("floor", json!("much"), 400, "invalid_amount"),
+        ("code", json!("a::b"), 422, "unprocessable"),
+        ("code", json!(""), 422, "unprocessable"),
+        ("side", json!("left"), 422, "unprocessable"),
+    ] {
+        let mut bad = new.clone();
+        bad[field] = value;
+        let answer = world.tenant.post("/v1/ledger/accounts", &bad);
+        assert_eq!(answer.refusal(), (status, code), "{bad}");
+    }
+    // Any ISO 4217 currency has its own scale and needs no configuration.
+    world.account_in("JPY", "assets:yen", "debit", "0");
+}
+
+fn a_chart_is_summed_at_every_place(world: &World) {
+    let equity = world.account("equity", "credit", "none");
+    for (code, amount) in [("assets:cash:till", 5), ("assets:cash:safe", 7), ("assets:bank", 11)] {
+        let account = world.account(code, "debit", "none");
+        world.post(&transfer(&account, &equity, amount)).expect(201);
+    }
+    let sums = |path: &str| {
+        let chart = world.tenant.get(path).expect(200);
+        let sum = |node: &Value| {
+            let totals = &node["totals"][0];
+            format!("{} {} {}", node["code"], totals["debits_posted"], totals["credits_posted"])
+                .replace('"', "")
+        };
+        chart["items"].as_array().unwrap().iter().map(sum).collect::<Vec<_>>()
+    };
+    assert_eq!(sums("/v1/ledger/chart"), ["assets 23 0", "equity 0 23"]);
+    assert_eq!(
+        sums("/v1/ledger/chart?under=assets&depth=1"),
+        ["assets 23 0", "assets:bank 11 0", "assets:cash 12 0"]
+    );
+    let answer = world.tenant.get("/v1/ledger/chart?depth=21");
+    assert_eq!(answer.refusal(), (400, "bad_request"));
+}
+
+fn a_frozen_account_refuses_and_a_closed_one_for_good(world: &World) {
+    let (bank, ann) = world.bank_and_customer(100);
+    let hold = pending(&ann, &bank, 60);
+    world.post(&hold).expect(201);
+    let act = |what: &str| {
+        let path = format!("/v1/ledger/accounts/{ann}/{what}");
+        world.tenant.post(&path, &json!({}))
+    };
+    assert_eq!(act("freeze").expect(200)["frozen"], true);
+    assert_eq!(world.refused(&transfer(&ann, &bank, 1)), (409, "account_frozen".into()));
+    assert_eq!(world.refused(&transfer(&bank, &ann, 1)), (409, "account_frozen".into()));
+    world.post(&about("post_pending", &hold)).expect(201);
+    assert_eq!(act("thaw").expect(200)["frozen"], false);
+    assert_eq!(act("close").refusal(), (409, "account_not_empty"));
+    world.post(&transfer(&ann, &bank, 40)).expect(201);
+    assert_eq!(act("close").expect(200)["closed"], true);
+    assert_eq!(world.refused(&transfer(&bank, &ann, 1)), (409, "account_closed".into()));
+
+    let path = format!("/v1/ledger/accounts/{bank}/floor");
+    let account = world.tenant.put(&path, &json!({ "floor": "0" })).expect(200);
+    assert_eq!(account["floor"], "0");
+    world.server.assert_clean();
+}
+
+fn balances_are_answered_as_of_any_time(world: &World) {
+    let (bank, ann) = world.bank_and_customer(100);
+    let before = world.balance(&ann, "?effective_on=2020-01-31");
+    assert_eq!(before["posted"], "0");
+    let early = json!({
+        "id": uuid(), "legs": [leg(&bank, &ann, 7)], "effective_on": "2020-01-15",
+    });
+    let posted = world.post(&early).expect(201);
+    let recorded = posted["recorded_at"].as_str().unwrap();
+    assert_eq!(world.balance(&ann, "?effective_on=2020-01-31")["posted"], "7");
+    assert_eq!(world.balance(&ann, "?effective_on=2020-01-14")["posted"], "0");
+    assert_eq!(world.balance(&ann, &format!("?recorded_at={recorded}"))["posted"], "107");
+    let known_before = "?effective_on=2020-01-31&recorded_at=2021-01-01T00:00:00Z";
+    assert_eq!(world.balance(&ann, known_before)["posted"], "0");
+    let both = format!("?effective_on=2020-01-31&recorded_at={recorded}");
+    assert_eq!(world.balance(&ann, &both)["posted"], "7");
+    let answer = world.tenant.get(&format!("/v1/ledger/accounts/{ann}/balance?effective_on=now"));
+    assert_eq!(answer.refusal(), (422, "invalid_date"));
+
+    let plain = json!({ "code": "plain", "asset": "EUR", "side": "debit", "history": false });
+    let plain = id(&world.tenant.post("/v1/ledger/accounts", &plain).expect(201));
+    let path = format!("/v1/ledger/accounts/{plain}/balance?effective_on=2020-01-31");
+    assert_eq!(world.tenant.get(&path).refusal(), (409, "no_history"), "never silently empty");
+}
+
+fn a_statement_adds_up_and_its_pages_do_not_shift(world: &World) {
+    let (bank, ann) = world.bank_and_customer(1000);
+    for amount in 1..=9 {
+        world.post(&transfer(&ann, &bank, amount)).expect(201);
+    }
+    let path = format!("/v1/ledger/accounts/{ann}/statement");
+    let first = world.tenant.get(&format!("{path}?limit=4")).expect(200);
+    let (mut balance, mut lines, mut after) = (0_i64, 0, 0);
+    loop {
+        let page = world.tenant.get(&format!("{path}?limit=4&after={after}")).expect(200);
+        assert_eq!(page["opening"], balance.to_string());
+        for line in page["lines"].as_array().unwrap() {
+            balance += line["change"].as_str().unwrap().parse::<i64>().unwrap();
+            assert_eq!(line["balance"], balance.to_string());
+            lines += 1;
+        }
+        assert_eq!(page["closing"], balance.to_string());
+        let Some(next) = page["next"].as_i64() else { break };
+        after = next;
+        // What comes meanwhile is added at the end.
+        if lines == 4 {
+            world.post(&transfer(&ann, &bank, 10)).expect(201);
+        }
+    }
+    assert_eq!((lines, balance), (11, 1000 - 55));
+    assert_eq!(world.tenant.get(&format!("{path}?limit=4")).expect(200), first);
+    let from = first["lines"][3]["recorded_at"].as_str().unwrap();
+    let rest = world.tenant.get(&format!("{path}?from={from}")).expect(200);
+    assert_eq!(rest["opening"], first["closing"]);
+    assert_eq!(rest["lines"].as_array().unwrap().len(), 7);
+    let upto = world.tenant.get(&format!("{path}?to={from}")).expect(200);
+    assert_eq!((&upto["closing"], &upto["next"]), (&first["closing"], &json!(null)));
+    let line = &first["lines"][1];
+    assert_eq!(
+        (&line["kind"], &line["side"], &line["other"]),
+        (&json!("transfer"), &json!("debit"), &json!(bank))
+    );
+}
+
+fn limits_are_set_and_kept(world: &World) {
+    let (bank, ann) = world.bank_and_customer(1000);
+    let path = format!("/v1/ledger/accounts/{ann}/limits");
+    let day = json!({ "window_secs": 86_400, "count_max": 2, "sum_max": "100" });
+    let limits = world.tenant.put(&path, &day).expect(200);
+    assert_eq!(limits, json!([day]));
+    assert_eq!(world.refused(&transfer(&ann, &bank, 101)), (409, "velocity_exceeded".into()));
+    world.post(&transfer(&ann, &bank, 60)).expect(201);
+    assert_eq!(world.refused(&transfer(&ann, &bank, 41)), (409, "velocity_exceeded".into()));
+    world.post(&transfer(&ann, &bank, 1)).expect(201);
+    assert_eq!(world.refused(&transfer(&ann, &bank, 1)), (409, "velocity_exceeded".into()));
+    world.post(&transfer(&bank, &ann, 1)).expect(201);
+    let answer = world.tenant.put(&path, &json!({ "window_secs": 60 }));
+    assert_eq!(answer.refusal(), (422, "unprocessable"));
+    assert_eq!(world.tenant.delete(&format!("{path}/86400")).status, 204);
+    assert_eq!(world.tenant.delete(&format!("{path}/86400")).refusal(), (404, "not_found"));
+    assert_eq!(world.tenant.get(&path).expect(200), json!([]));
+    world.post(&transfer(&ann, &bank, 500)).expect(201);
+}
