@@ -146,6 +146,8 @@ impl Belongings {
 
 fn pause() -> Value {
     json!({ "pause": 1, "interest": "accrue", "fees": "charge", "arrears": "keep" })
+}
+
 /// Ledger accounts of the tenant's own: two in euros, two in yuan.
 struct OwnAccounts([String; 4]);
 
