@@ -124,7 +124,9 @@ async fn odd_bodies(
     let large = format!("{{\"x\":\"{}\"}}", "x".repeat(2 << 20));
     if let Ok(answer) = call().raw("application/json", large).try_send().await {
         // Bodies with many transfers may be this long.
-        let many = ["/batch", "/dry-run", "/v1/audit/records"].iter().any(|end| operation.path.ends_with(end));
+        let many = ["/batch", "/dry-run", "/v1/audit/records"]
+            .iter()
+            .any(|end| operation.path.ends_with(end));
         let code = if many { "unprocessable" } else { "body_too_large" };
         assert_refused(&answer, &[code], &place);
     }
