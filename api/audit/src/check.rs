@@ -17,7 +17,7 @@ use crate::repo::records::{self, Row};
 use crate::repo::streams::{self, Head};
 use crate::repo::trees::{self, StoredCheckpoint};
 use crate::repo::{batches, subjects};
-use crate::tree::{Growth, TILE_WIDTH, Tiles, range_hash};
+use crate::tree::{Growth, TILE_WIDTH};
 use crate::{AuditError, AuditLog};
 
 const BATCH: u64 = 4_096;
@@ -86,7 +86,7 @@ impl AuditLog {
         let checkpoints = trees::checkpoints(tx, self.id).await?;
         let mut check = Check {
             log: self,
-            tree: Growth::new(0, Tiles::new()),
+            tree: Growth::empty(),
             good: 0,
             heads: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -225,7 +225,7 @@ impl Check<'_> {
             self.map(tx, index, open).await?;
         }
         if let Some(checkpoint) = self.checkpoints.get(&size) {
-            let head = self.log.head_at(size, range_hash((0, size), self.tree.tiles())?);
+            let head = self.log.head_at(size, self.tree.root());
             let text = checkpoint.note.split_once("\n\n").map(|(text, _)| format!("{text}\n"));
             if head.root != checkpoint.root || text != Some(head.text()) {
                 let range = Damage::Checkpoint { size, first: self.good, last: index };

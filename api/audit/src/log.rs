@@ -165,7 +165,7 @@ impl AuditLog {
                 return Err(AuditError::damaged(format!("tile {tile} of level {level}")));
             }
         }
-        Ok(Growth::new(size, tiles))
+        Growth::new(size, tiles)
     }
 
     /// Gives every waiting record its index, writes the map of streams as the last leaf, and answers
@@ -348,7 +348,7 @@ impl AuditLog {
     async fn hashes(&self, tx: &mut Tx, ranges: &[Range]) -> Result<Vec<Hash>, AuditError> {
         let wanted: BTreeSet<TileId> = tree::tiles_of(ranges);
         let tiles = trees::tiles(tx, self.id, &wanted).await?;
-        tree::hashes(ranges, &tiles)
+        tree::hashes(ranges, |id| tiles.get(&id).map(Vec::as_slice))
     }
 
     /// Holds a subject's data against erasure, or (with `None`) no longer does.

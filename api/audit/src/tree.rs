@@ -95,26 +95,40 @@ pub(crate) fn tiles_of(ranges: &[Range]) -> BTreeSet<TileId> {
 /// Tiles in memory.
 pub(crate) type Tiles = BTreeMap<TileId, Vec<Hash>>;
 
-/// The hash of each range.
-pub(crate) fn hashes(ranges: &[Range], tiles: &Tiles) -> Result<Vec<Hash>, AuditError> {
-    ranges.iter().map(|range| range_hash(*range, tiles)).collect()
+/// The hash of each range, from the tiles that `tile` finds.
+pub(crate) fn hashes<'t>(
+    ranges: &[Range],
+    tile: impl Fn(TileId) -> Option<&'t [Hash]>,
+) -> Result<Vec<Hash>, AuditError> {
+    ranges.iter().map(|range| range_hash(*range, &tile)).collect()
 }
 
 /// The hash of the subtree over a range.
-pub(crate) fn range_hash(range: Range, tiles: &Tiles) -> Result<Hash, AuditError> {
+fn range_hash<'t>(
+    range: Range,
+    tile: impl Fn(TileId) -> Option<&'t [Hash]>,
+) -> Result<Hash, AuditError> {
     let mut hashes = Vec::new();
     for node in nodes(range) {
-        let (tile, part) = place(node);
-        let part = tiles.get(&tile).and_then(|tile| tile.get(part));
-        let part = part.ok_or_else(|| {
-            AuditError::damaged(format!("tile {} of level {} is not there", tile.1, tile.0))
-        })?;
-        hashes.push(complete_root(part));
+        hashes.push(node_root(node, &tile)?);
     }
     let last = hashes.pop();
     Ok(last.map_or_else(empty_root, |last| {
         hashes.iter().rev().fold(last, |right, left| node_hash(left, &right))
     }))
+}
+
+/// The hash of a complete subtree.
+fn node_root<'t>(
+    node: Node,
+    tile: impl Fn(TileId) -> Option<&'t [Hash]>,
+) -> Result<Hash, AuditError> {
+    let (id, part) = place(node);
+    let part = tile(id).and_then(|tile| tile.get(part));
+    let part = part.ok_or_else(|| {
+        AuditError::damaged(format!("tile {} of level {} is not there", id.1, id.0))
+    })?;
+    Ok(complete_root(part))
 }
 
 /// The root over a power of two of hashes.
@@ -126,11 +140,24 @@ fn complete_root(hashes: &[Hash]) -> Hash {
     level.first().copied().unwrap_or_default()
 }
 
-/// A tree that grows: its rightmost tiles, and what changed.
+/// A tile that is not full.
+#[derive(Default)]
+struct Growing {
+    tile: u64,
+    hashes: Vec<Hash>,
+    /// Whether it is wider than it was stored.
+    wider: bool,
+}
+
+/// A tree that grows: every hash is computed once.
 pub(crate) struct Growth {
     size: u64,
-    tiles: Tiles,
-    changed: BTreeSet<TileId>,
+    /// By level, the complete subtree that waits for its right neighbour: one for each bit of the size.
+    peaks: Vec<Hash>,
+    /// The last tile of each level of tiles.
+    growing: Vec<Growing>,
+    /// The tiles that became full.
+    full: Tiles,
 }
 
 impl Growth {
@@ -142,40 +169,87 @@ impl Growth {
         partial.map(|(level, width)| (level, width / TILE_WIDTH)).collect()
     }
 
-    pub(crate) const fn new(size: u64, tiles: Tiles) -> Self {
-        Self { size, tiles, changed: BTreeSet::new() }
+    /// The tree of `size` leaves with the partial tiles that it needs.
+    pub(crate) fn new(size: u64, mut tiles: Tiles) -> Result<Self, AuditError> {
+        let mut peaks = vec![Hash::default(); u64::BITS as usize];
+        for level in (0..u64::BITS).filter(|level| size >> level & 1 == 1) {
+            let node = (level, (size >> level) - 1);
+            peaks[level as usize] = node_root(node, |id| tiles.get(&id).map(Vec::as_slice))?;
+        }
+        let last = |level| size.checked_shr(level * TILE_HEIGHT).unwrap_or(0) / TILE_WIDTH;
+        let growing = (0..u64::BITS / TILE_HEIGHT).map(|level| {
+            let tile = last(level);
+            let hashes = tiles.remove(&(level, tile)).unwrap_or_default();
+            Growing { tile, hashes, wider: false }
+        });
+        Ok(Self { size, peaks, growing: growing.collect(), full: Tiles::new() })
+    }
+
+    /// The empty tree.
+    pub(crate) fn empty() -> Self {
+        let growing = (0..u64::BITS / TILE_HEIGHT).map(|_| Growing::default()).collect();
+        Self { size: 0, peaks: vec![Hash::default(); 64], growing, full: Tiles::new() }
     }
 
     pub(crate) const fn size(&self) -> u64 {
         self.size
     }
 
-    /// The tiles, as far as they are in memory.
-    pub(crate) const fn tiles(&self) -> &Tiles {
-        &self.tiles
-    }
-
     /// Adds a leaf by its hash.
     pub(crate) fn push(&mut self, leaf: Hash) {
-        let (mut hash, mut level, mut index) = (leaf, 0, self.size);
-        self.size += 1;
+        let (mut hash, mut level) = (leaf, 0);
         loop {
-            let id = (level, index / TILE_WIDTH);
-            let tile = self.tiles.entry(id).or_default();
-            tile.push(hash);
-            self.changed.insert(id);
-            if index % TILE_WIDTH != TILE_WIDTH - 1 {
-                return;
+            if level % TILE_HEIGHT == 0 {
+                self.store(level / TILE_HEIGHT, hash);
             }
-            hash = complete_root(tile);
-            index /= TILE_WIDTH;
+            let peak = &mut self.peaks[level as usize];
+            if self.size >> level & 1 == 0 {
+                *peak = hash;
+                break;
+            }
+            hash = node_hash(peak, &hash);
             level += 1;
+        }
+        self.size += 1;
+    }
+
+    /// Puts a hash at the end of a level of tiles.
+    fn store(&mut self, level: u32, hash: Hash) {
+        let growing = &mut self.growing[level as usize];
+        if growing.hashes.is_empty() {
+            growing.hashes.reserve_exact(256);
+        }
+        growing.hashes.push(hash);
+        growing.wider = true;
+        if growing.hashes.len() as u64 == TILE_WIDTH {
+            let tile = growing.tile;
+            let next = Growing { tile: tile + 1, ..Growing::default() };
+            self.full.insert((level, tile), std::mem::replace(growing, next).hashes);
+        }
+    }
+
+    /// The root.
+    pub(crate) fn root(&self) -> Hash {
+        let levels = (0..u64::BITS).filter(|level| self.size >> level & 1 == 1);
+        let mut peaks = levels.map(|level| self.peaks[level as usize]);
+        let Some(smallest) = peaks.next() else { return empty_root() };
+        peaks.fold(smallest, |right, left| node_hash(&left, &right))
+    }
+
+    /// A tile that became full here or is still growing.
+    fn tile(&self, id: TileId) -> Option<&[Hash]> {
+        let growing = self.growing.get(id.0 as usize);
+        match growing.filter(|growing| growing.tile == id.1) {
+            Some(growing) => Some(&growing.hashes),
+            None => self.full.get(&id).map(Vec::as_slice),
         }
     }
 
     /// The tiles that are new or wider than before.
     pub(crate) fn changed(&self) -> impl Iterator<Item = (TileId, &[Hash])> {
-        self.changed.iter().map(|id| (*id, self.tiles[id].as_slice()))
+        let full = self.full.iter().map(|(id, hashes)| (*id, hashes.as_slice()));
+        let growing = (0..).zip(&self.growing).filter(|(_, growing)| growing.wider);
+        full.chain(growing.map(|(level, growing)| ((level, growing.tile), &growing.hashes[..])))
     }
 }
 
@@ -184,7 +258,7 @@ pub struct MemoryTree(Growth);
 
 impl Default for MemoryTree {
     fn default() -> Self {
-        Self(Growth::new(0, Tiles::new()))
+        Self(Growth::empty())
     }
 }
 
@@ -201,11 +275,9 @@ impl MemoryTree {
     }
 
     /// The root (RFC 6962 section 2.1).
-    ///
-    /// # Errors
-    /// None in practice: every tile is there.
-    pub fn root(&self) -> Result<Hash, AuditError> {
-        range_hash((0, self.size()), &self.0.tiles)
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.0.root()
     }
 
     /// The inclusion proof of the entry at `index`.
@@ -217,7 +289,7 @@ impl MemoryTree {
         if index >= size {
             return Err(AuditError::OutOfRange { wanted: index, size });
         }
-        hashes(&inclusion_ranges(index, size), &self.0.tiles)
+        hashes(&inclusion_ranges(index, size), |id| self.0.tile(id))
     }
 }
 
@@ -231,9 +303,17 @@ mod tests {
 
     fn grown(size: u64) -> (Vec<Hash>, Tiles) {
         let leaves: Vec<Hash> = (0..size).map(|leaf| leaf_hash(&leaf.to_be_bytes())).collect();
-        let mut tree = Growth::new(0, Tiles::new());
+        let mut tree = Growth::empty();
         leaves.iter().for_each(|leaf| tree.push(*leaf));
-        (leaves, tree.tiles)
+        (leaves, tree.changed().map(|(id, tile)| (id, tile.to_vec())).collect())
+    }
+
+    fn root_of(tiles: &Tiles, size: u64) -> Hash {
+        range_hash((0, size), |id| tiles.get(&id).map(Vec::as_slice)).unwrap()
+    }
+
+    fn proof(ranges: &[Range], tiles: &Tiles) -> Vec<Hash> {
+        hashes(ranges, |id| tiles.get(&id).map(Vec::as_slice)).unwrap()
     }
 
     /// RFC 6962 section 2.1, as it is written there.
@@ -251,9 +331,12 @@ mod tests {
     #[test]
     fn roots_are_those_of_the_definition_at_every_size() {
         let (leaves, tiles) = grown(700);
+        let mut tree = Growth::empty();
         for size in 0..=700 {
             let wanted = root(&leaves[..size]);
-            assert_eq!(range_hash((0, size as u64), &tiles).unwrap(), wanted, "size {size}");
+            assert_eq!(root_of(&tiles, size as u64), wanted, "size {size}");
+            assert_eq!(tree.root(), wanted, "size {size}");
+            leaves.get(size).into_iter().for_each(|leaf| tree.push(*leaf));
         }
     }
 
@@ -283,16 +366,16 @@ mod tests {
         #[test]
         fn every_proof_verifies(size in 1_u64..1_500, a in any::<u64>(), b in any::<u64>()) {
             let (leaves, tiles) = grown(size);
-            let root = range_hash((0, size), &tiles).unwrap();
+            let root = root_of(&tiles, size);
             let index = a % size;
-            let proof = hashes(&inclusion_ranges(index, size), &tiles).unwrap();
+            let path = proof(&inclusion_ranges(index, size), &tiles);
             prop_assert_eq!(
-                verify_inclusion(index, size, &leaves[index as usize], &proof, &root), Ok(())
+                verify_inclusion(index, size, &leaves[index as usize], &path, &root), Ok(())
             );
             let from = b % size + 1;
-            let older = range_hash((0, from), &tiles).unwrap();
-            let proof = hashes(&consistency_ranges(from, size), &tiles).unwrap();
-            prop_assert_eq!(verify_consistency(from, size, &older, &root, &proof), Ok(()));
+            let older = root_of(&tiles, from);
+            let path = proof(&consistency_ranges(from, size), &tiles);
+            prop_assert_eq!(verify_consistency(from, size, &older, &root, &path), Ok(()));
         }
 
         #[test]
@@ -303,10 +386,12 @@ mod tests {
             for piece in leaves.chunks(piece as usize) {
                 let needed = Growth::needed(done);
                 let tiles = kept.iter().filter(|(id, _)| needed.contains(id));
-                let mut tree = Growth::new(done, tiles.map(|(id, t)| (*id, t.clone())).collect());
+                let tiles = tiles.map(|(id, tile)| (*id, tile.clone())).collect();
+                let mut tree = Growth::new(done, tiles).unwrap();
                 piece.iter().for_each(|leaf| tree.push(*leaf));
                 done = tree.size();
                 kept.extend(tree.changed().map(|(id, tile)| (id, tile.to_vec())));
+                prop_assert_eq!(tree.root(), root_of(&kept, done));
             }
             prop_assert_eq!(kept, whole);
         }
