@@ -34,8 +34,8 @@ use api_store::{Db, Engine, args};
 use api_verify::anchor::TrustedBlocks;
 use api_verify::merkle::{leaf_hash, node_hash, verify_inclusion};
 use api_verify::policy::Policy;
-use serde_json::json;
 use parts::{Checkpoints, cpu_time, floor, large};
+use serde_json::json;
 use support::{NOW_MS, NoteKey, ORIGIN, checkpoint};
 
 const MEMORY_ENTRIES: u32 = 1_000_000;

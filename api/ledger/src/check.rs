@@ -53,11 +53,13 @@ struct Sums {
     pending: [u128; 2],
 }
 
-#[derive(Debug)]
 struct AccountFold {
     stored: RawBalance,
     sums: Sums,
     last_recorded: i64,
+    last_seq: i64,
+    legs: i64,
+    marks: Vec<i64>,
 }
 
 type Reserved = Vec<(i64, i64, u128)>;
@@ -106,7 +108,14 @@ async fn run(tx: &mut Tx, fold: &mut Fold) -> Result<(), Stop> {
         let Some(last) = page.last() else { break };
         account = last.0;
         for stored in page {
-            let empty = AccountFold { stored, sums: Sums::default(), last_recorded: i64::MIN };
+            let empty = AccountFold {
+                stored,
+                sums: Sums::default(),
+                last_recorded: i64::MIN,
+                last_seq: 0,
+                legs: 0,
+                marks: Vec::new(),
+            };
             fold.accounts.insert(empty.stored.0, empty);
         }
     }
@@ -121,6 +130,7 @@ async fn run(tx: &mut Tx, fold: &mut Fold) -> Result<(), Stop> {
     }
     fold.end_target(None)?;
     fold.balances()?;
+    fold.marks(tx).await?;
     fold.holds(tx).await
 }
 
@@ -141,7 +151,7 @@ impl Fold {
         self.last = Some((book, id.clone(), number));
         self.same_asset(seq, book, debit, credit)?;
         let amount = bytes::decode(&leg.7)?;
-        let target = leg.9.as_ref().map(|target| (book, target.clone()));
+        let target = leg.8.as_ref().map(|target| (book, target.clone()));
         if number == 0 {
             self.end_target(target.as_ref().filter(|_| matches!(kind, 3..=5)))?;
         }
@@ -167,8 +177,10 @@ impl Fold {
             }
             _ => return found(seq, "its kind and its target do not fit"),
         }
-        self.after(seq, debit, leg.10, leg.11.as_deref(), leg.12.as_deref())?;
-        self.after(seq, credit, leg.10, leg.13.as_deref(), leg.14.as_deref())
+        self.after(seq, debit, leg.9, leg.10.as_deref(), leg.11.as_deref())?;
+        self.after(seq, credit, leg.9, leg.12.as_deref(), leg.13.as_deref())?;
+        self.follows(seq, debit, leg.14)?;
+        self.follows(seq, credit, leg.15)
     }
 
     fn account(&mut self, seq: i64, number: i64) -> Result<&mut AccountFold, Stop> {
@@ -291,6 +303,49 @@ impl Fold {
         Ok(())
     }
 
+    /// The leg names the one before it of an account that keeps history.
+    fn follows(&mut self, seq: i64, number: i64, prev: Option<i64>) -> Result<(), Stop> {
+        let account = self.account(seq, number)?;
+        let last = (account.stored.4 & 1 == 1).then_some(account.last_seq);
+        if prev != last {
+            return found(seq, format!("account {number}: it follows {prev:?}, not {last:?}"));
+        }
+        if last.is_some() {
+            account.last_seq = seq;
+            account.legs = account.legs.saturating_add(1);
+            if account.legs & 31 == 0 {
+                account.marks.push(seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every 32nd leg of an account is marked, and no other.
+    async fn marks(&self, tx: &mut Tx) -> Result<(), Stop> {
+        let mut after = (0, 0);
+        let mut seen: HashMap<i64, usize> = HashMap::new();
+        loop {
+            let page = repo::marks_page(tx, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = *last;
+            for (number, seq) in page {
+                let place = seen.entry(number).or_default();
+                let marks = self.accounts.get(&number).map(|account| account.marks.as_slice());
+                if marks.and_then(|marks| marks.get(*place)) != Some(&seq) {
+                    return found(format!("account {number}"), format!("leg {seq} is marked"));
+                }
+                *place = place.saturating_add(1);
+            }
+        }
+        let missing = |number: &i64, account: &AccountFold| {
+            account.marks.len() != seen.get(number).copied().unwrap_or_default()
+        };
+        match self.accounts.iter().find(|(number, account)| missing(number, account)) {
+            Some((number, _)) => found(format!("account {number}"), "a mark is missing"),
+            None => Ok(()),
+        }
+    }
+
     fn balances(&self) -> Result<(), Stop> {
         let mut assets: HashMap<(i64, &str), (u128, u128)> = HashMap::new();
         let mut numbers: Vec<i64> = self.accounts.keys().copied().collect();
@@ -304,6 +359,9 @@ impl Fold {
             };
             if stored != account.sums {
                 return found(place, format!("stored {stored:?}, summed {:?}", account.sums));
+            }
+            if (row.11, row.12) != (account.last_seq, account.legs) {
+                return found(place, "its last leg is not the last of its history");
             }
             let (debits, credits) = assets.entry((row.1, row.2.as_str())).or_default();
             // Modulo 2^128, in which equal sums stay equal.

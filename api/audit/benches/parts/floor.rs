@@ -85,7 +85,5 @@ pub(crate) async fn insert_same_rows(db: &Db, first_index: i64) -> (Duration, Du
 }
 
 fn wide(row: Wide) -> Vec<Arg> {
-    args![
-        row.0, row.1, row.2, row.3, row.4, row.5, row.6, row.7, row.8, row.9, row.10, row.11
-    ]
+    args![row.0, row.1, row.2, row.3, row.4, row.5, row.6, row.7, row.8, row.9, row.10, row.11]
 }

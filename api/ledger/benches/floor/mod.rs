@@ -30,7 +30,7 @@ impl Checkpoints {
     }
 }
 
-/// The 17 columns of a transfer's row.
+/// The 19 columns of a transfer's row.
 #[derive(sqlx::FromRow)]
 struct Wide {
     seq: i64,
@@ -50,6 +50,8 @@ struct Wide {
     debit_credits: Option<Vec<u8>>,
     credit_debits: Option<Vec<u8>>,
     credit_credits: Option<Vec<u8>>,
+    debit_prev: Option<i64>,
+    credit_prev: Option<i64>,
 }
 
 /// Makes empty copies of the tables, with their constraints and indexes.
@@ -58,7 +60,7 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
     match &mut tx {
         Tx::Sqlite(tx) => {
             let sql = "SELECT sql FROM sqlite_master WHERE type IN ('table', 'index')
-                AND tbl_name IN ('ledger_transfers', 'ledger_commits') AND sql IS NOT NULL
+                AND tbl_name IN ('ledger_transfers', 'ledger_commits', 'ledger_marks') AND sql IS NOT NULL
                 ORDER BY type DESC";
             let statements = tx.fetch_all(sql).await?;
             for row in statements {
@@ -70,6 +72,7 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
             tx.execute("CREATE TABLE floor_transfers (LIKE ledger_transfers INCLUDING ALL)")
                 .await?;
             tx.execute("CREATE TABLE floor_commits (LIKE ledger_commits INCLUDING ALL)").await?;
+            tx.execute("CREATE TABLE floor_marks (LIKE ledger_marks INCLUDING ALL)").await?;
         }
     }
     tx.commit().await?;
@@ -105,9 +108,15 @@ pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<
     let sql = "SELECT seq, CAST(book AS BIGINT) AS book, id, CAST(leg AS BIGINT) AS leg,
             CAST(kind AS BIGINT) AS kind, debit, credit, amount,
             CAST(effective_on AS BIGINT) AS effective_on, expires_at, target, code, reference,
-            debit_debits, debit_credits, credit_debits, credit_credits
+            debit_debits, debit_credits, credit_debits, credit_credits, debit_prev, credit_prev
         FROM ledger_transfers WHERE seq >= $1 ORDER BY seq";
     let rows: Vec<Wide> = tx.fetch_all(sql, args![first_seq]).await?;
+    // No index is by seq alone: the marks of a batch are found by its rows' accounts.
+    let sql = "SELECT m.account, m.seq FROM ledger_transfers AS t
+        JOIN ledger_marks AS m ON m.account IN (t.debit, t.credit) AND m.seq = t.seq
+        WHERE t.seq >= $1 ORDER BY m.account";
+    let marks: Vec<(i64, i64)> = tx.fetch_all(sql, args![first_seq]).await?;
+    let marks = marks.into_iter().map(|(account, seq)| args![account, seq]).collect();
     tx.rollback().await?;
     let start = Instant::now();
     let mut tx = db.begin().await?;
@@ -121,12 +130,13 @@ pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<
         }
         Tx::Postgres(tx) => insert_postgres(tx, &rows).await?,
     }
+    tx.insert_many("floor_marks", "account, seq", marks, "").await?;
     tx.commit().await?;
     Ok(start.elapsed())
 }
 
 async fn insert_sqlite(connection: &mut sqlx::SqliteConnection, rows: &[Wide]) -> sqlx::Result<()> {
-    let row = format!("({})", ["?"; 17].join(","));
+    let row = format!("({})", ["?"; 19].join(","));
     let rows_text = vec![row; rows.len()].join(",");
     let sql = format!("INSERT INTO floor_transfers VALUES {rows_text}");
     let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -148,7 +158,9 @@ async fn insert_sqlite(connection: &mut sqlx::SqliteConnection, rows: &[Wide]) -
             .bind(row.debit_debits.clone())
             .bind(row.debit_credits.clone())
             .bind(row.credit_debits.clone())
-            .bind(row.credit_credits.clone());
+            .bind(row.credit_credits.clone())
+            .bind(row.debit_prev)
+            .bind(row.credit_prev);
     }
     query.execute(connection).await?;
     Ok(())
@@ -162,7 +174,7 @@ async fn insert_postgres(connection: &mut sqlx::PgConnection, rows: &[Wide]) -> 
         "INSERT INTO floor_transfers SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[],
              $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bigint[],
              $10::bigint[], $11::bytea[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
-             $16::bytea[], $17::bytea[])",
+             $16::bytea[], $17::bytea[], $18::bigint[], $19::bigint[])",
     )
     .bind(column(rows, |row| row.seq))
     .bind(column(rows, |row| row.book))
@@ -181,6 +193,8 @@ async fn insert_postgres(connection: &mut sqlx::PgConnection, rows: &[Wide]) -> 
     .bind(column(rows, |row| row.debit_credits.as_deref()))
     .bind(column(rows, |row| row.credit_debits.as_deref()))
     .bind(column(rows, |row| row.credit_credits.as_deref()))
+    .bind(column(rows, |row| row.debit_prev))
+    .bind(column(rows, |row| row.credit_prev))
     .execute(connection)
     .await?;
     Ok(())

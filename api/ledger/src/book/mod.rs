@@ -12,7 +12,7 @@ use crate::transfer::{Kind, Transfer};
 use crate::{AccountId, Refusal, Side, TenantId, TransferId};
 
 pub(crate) use plan::Plan;
-pub(crate) use row::Row;
+pub(crate) use row::{ChainLink, Row};
 
 /// Microseconds of a day.
 pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
@@ -36,6 +36,31 @@ pub(crate) struct AccountState {
     pub(crate) changed_at: i64,
     pub(crate) changed: bool,
     pub(crate) usages: Vec<Usage>,
+    /// The last leg of its history.
+    pub(crate) last: Link,
+    /// How many legs its history has.
+    pub(crate) legs: i64,
+}
+
+/// Where a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// In the database, with this `seq`; zero: there is none.
+    Stored(i64),
+    /// At this position of the new rows.
+    New(usize),
+}
+
+impl Link {
+    /// Its `seq`, when the first new row gets `first_seq`.
+    pub(crate) fn seq(self, first_seq: i64) -> i64 {
+        match self {
+            Self::Stored(seq) => seq,
+            Self::New(position) => {
+                first_seq.saturating_add(i64::try_from(position).unwrap_or(i64::MAX))
+            }
+        }
+    }
 }
 
 /// How much of a velocity limit is used up.
@@ -130,9 +155,18 @@ pub(crate) struct Book {
     undo: Vec<Undo>,
 }
 
+/// An account as it was.
+#[derive(Debug)]
+struct Saved {
+    totals: Totals,
+    usages: Vec<Usage>,
+    last: Link,
+    legs: i64,
+}
+
 #[derive(Debug)]
 enum Undo {
-    Account(AccountId, Totals, Vec<Usage>),
+    Account(AccountId, Box<Saved>),
     Known(Key),
     Ended(Key),
 }
@@ -267,7 +301,9 @@ impl Book {
     fn execute(&mut self, transfer: &Transfer, plan: &Plan) -> Result<(), Refusal> {
         for (number, leg) in (0_i64..).zip(&plan.legs) {
             let book = self.move_leg(transfer, plan.kind, leg)?;
-            let row = Row::new(self, transfer, plan, leg, number, book);
+            let mut row = Row::new(self, transfer, plan, leg, number, book);
+            row.debit_link = self.lengthen(leg.debit);
+            row.credit_link = self.lengthen(leg.credit);
             self.rows.push(row);
         }
         if let Some(target) = transfer.target() {
@@ -275,6 +311,15 @@ impl Book {
             self.ended.insert((transfer.tenant, target), plan.kind);
         }
         Ok(())
+    }
+
+    /// Adds the next row to the account's history, if it keeps one.
+    fn lengthen(&mut self, id: AccountId) -> Option<ChainLink> {
+        let position = self.rows.len();
+        let account = self.accounts.get_mut(&id).filter(|account| account.has(HISTORY))?;
+        account.legs = account.legs.saturating_add(1);
+        let prev = std::mem::replace(&mut account.last, Link::New(position));
+        Some(ChainLink { prev, number: account.legs })
     }
 
     /// Changes the two accounts of a leg; returns the number of their book.
@@ -321,7 +366,9 @@ impl Book {
         };
         let now = self.now;
         let account = self.accounts.get_mut(&id).ok_or(Refusal::UnknownAccount)?;
-        self.undo.push(Undo::Account(id, account.totals, account.usages.clone()));
+        let AccountState { totals, last, legs, .. } = *account;
+        let saved = Saved { totals, usages: account.usages.clone(), last, legs };
+        self.undo.push(Undo::Account(id, Box::new(saved)));
         account.totals = plan::moved(&account.totals, kind, leg, entry)?;
         account.changed = true;
         account.changed_at = now;
@@ -338,10 +385,12 @@ impl Book {
         self.rows.truncate(rows);
         while self.undo.len() > undo {
             match self.undo.pop() {
-                Some(Undo::Account(id, totals, usages)) => {
+                Some(Undo::Account(id, saved)) => {
                     if let Some(account) = self.accounts.get_mut(&id) {
-                        account.totals = totals;
-                        account.usages = usages;
+                        account.totals = saved.totals;
+                        account.usages = saved.usages;
+                        account.last = saved.last;
+                        account.legs = saved.legs;
                     }
                 }
                 Some(Undo::Known(key)) => drop(self.known.remove(&key)),

@@ -1,5 +1,5 @@
 use super::plan::{Plan, PlannedLeg};
-use super::{Book, day_of};
+use super::{Book, Link, day_of};
 use crate::transfer::{Kind, Transfer};
 use crate::{AccountId, TenantId, TransferId};
 
@@ -27,6 +27,19 @@ pub(crate) struct Row {
     pub(crate) debit_after: Option<(u128, u128)>,
     /// The same of the credited account.
     pub(crate) credit_after: Option<(u128, u128)>,
+    /// Where the debited account's history goes on; not read back for stored rows.
+    pub(crate) debit_link: Option<ChainLink>,
+    /// The same of the credited account.
+    pub(crate) credit_link: Option<ChainLink>,
+}
+
+/// A leg's place in the history of one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChainLink {
+    /// The leg before it.
+    pub(crate) prev: Link,
+    /// From one.
+    pub(crate) number: i64,
 }
 
 impl Row {
@@ -57,6 +70,8 @@ impl Row {
             recorded_at: book.now,
             debit_after: history(leg.debit),
             credit_after: history(leg.credit),
+            debit_link: None,
+            credit_link: None,
         }
     }
 

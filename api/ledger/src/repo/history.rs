@@ -1,7 +1,8 @@
 //! The history of one account.
 
-use api_store::{Tx, args};
+use api_store::{Engine, Tx, args};
 
+use super::MARK_EVERY;
 use crate::{AccountId, LedgerError, Side};
 
 /// A leg seen from one account: seq, id, leg, kind, other account, 1 when this account is debited,
@@ -23,44 +24,93 @@ pub(crate) type HistoryLeg = (
     Vec<u8>,
 );
 
-/// Both sides of an account's history; `$1` is the account. The conditions and the order are put
-/// inside each side, so that each walks its own index and stops at the limit.
-macro_rules! history {
-    ($condition:literal, $order:literal) => {
+/// The legs from the one with `seq = $2` backwards, as far as the last one that is not after `$3`;
+/// `$1` is the account. `$join` finds the leg with `seq = c.prev`.
+macro_rules! chain {
+    ($join:literal) => {
         concat!(
-            "SELECT * FROM (SELECT * FROM (SELECT t.seq, t.id, CAST(t.leg AS BIGINT),
-                 CAST(t.kind AS BIGINT), t.credit, CAST(1 AS BIGINT), t.amount,
-                 CAST(t.effective_on AS BIGINT), t.target, t.code, t.reference, c.recorded_at,
-                 t.debit_debits, t.debit_credits
-             FROM ledger_transfers AS t JOIN ledger_commits AS c ON c.id = t.seq >> 20
-             WHERE t.debit = $1 AND t.debit_debits IS NOT NULL AND ",
-            $condition,
-            " ORDER BY t.seq ",
-            $order,
-            ") AS d UNION ALL SELECT * FROM (SELECT t.seq, t.id, CAST(t.leg AS BIGINT),
-                 CAST(t.kind AS BIGINT), t.debit, CAST(0 AS BIGINT), t.amount,
-                 CAST(t.effective_on AS BIGINT), t.target, t.code, t.reference, c.recorded_at,
-                 t.credit_debits, t.credit_credits
-             FROM ledger_transfers AS t JOIN ledger_commits AS c ON c.id = t.seq >> 20
-             WHERE t.credit = $1 AND t.credit_debits IS NOT NULL AND ",
-            $condition,
-            " ORDER BY t.seq ",
-            $order,
-            ") AS c) AS h ORDER BY seq ",
-            $order
+            "WITH RECURSIVE chain (seq, id, leg, kind, other, debited, amount, effective_on, target,
+                 code, reference, debits, credits, prev) AS (
+             SELECT t.seq, t.id, CAST(t.leg AS BIGINT), CAST(t.kind AS BIGINT),
+                 CASE WHEN t.debit = $1 THEN t.credit ELSE t.debit END,
+                 CAST(CASE WHEN t.debit = $1 THEN 1 ELSE 0 END AS BIGINT), t.amount,
+                 CAST(t.effective_on AS BIGINT), t.target, t.code, t.reference,
+                 CASE WHEN t.debit = $1 THEN t.debit_debits ELSE t.credit_debits END,
+                 CASE WHEN t.debit = $1 THEN t.debit_credits ELSE t.credit_credits END,
+                 CASE WHEN t.debit = $1 THEN t.debit_prev ELSE t.credit_prev END
+             FROM ledger_transfers AS t WHERE t.seq = $2
+             UNION ALL
+             SELECT t.seq, t.id, CAST(t.leg AS BIGINT), CAST(t.kind AS BIGINT),
+                 CASE WHEN t.debit = $1 THEN t.credit ELSE t.debit END,
+                 CAST(CASE WHEN t.debit = $1 THEN 1 ELSE 0 END AS BIGINT), t.amount,
+                 CAST(t.effective_on AS BIGINT), t.target, t.code, t.reference,
+                 CASE WHEN t.debit = $1 THEN t.debit_debits ELSE t.credit_debits END,
+                 CASE WHEN t.debit = $1 THEN t.debit_credits ELSE t.credit_credits END,
+                 CASE WHEN t.debit = $1 THEN t.debit_prev ELSE t.credit_prev END
+             FROM chain AS c ",
+            $join,
+            " WHERE c.seq > $3 AND c.prev > 0)
+             SELECT h.seq, h.id, h.leg, h.kind, h.other, h.debited, h.amount, h.effective_on,
+                 h.target, h.code, h.reference, c.recorded_at, h.debits, h.credits
+             FROM chain AS h JOIN ledger_commits AS c ON c.id = h.seq >> 20 ORDER BY h.seq DESC"
         )
     };
 }
 
-/// Up to `limit` legs after `seq` that moved money.
+/// The legs of the account from `top`, which is one of them, backwards; the last one is the only one
+/// at `stop` or before it, if there is one.
+async fn backwards(
+    tx: &mut Tx,
+    account: AccountId,
+    top: i64,
+    stop: i64,
+) -> Result<Vec<HistoryLeg>, LedgerError> {
+    let sql = match tx.engine() {
+        Engine::Sqlite => chain!("JOIN ledger_transfers AS t ON t.seq = c.prev"),
+        // Written so that it can only be done by the index, whatever the planner knows of the table.
+        Engine::Postgres => chain!(
+            "CROSS JOIN LATERAL (SELECT * FROM ledger_transfers AS r WHERE r.seq <= c.prev
+                 ORDER BY r.seq DESC LIMIT 1) AS t"
+        ),
+    };
+    Ok(tx.fetch_all(sql, args![account.get(), top, stop]).await?)
+}
+
+/// The first marked leg at `seq` or after it, but for `skip` others before it; or the account's last
+/// leg, if that many are not marked. Zero when it has none.
+async fn top(tx: &mut Tx, account: AccountId, seq: i64, skip: i64) -> Result<i64, LedgerError> {
+    let sql = "SELECT COALESCE(
+             (SELECT seq FROM ledger_marks WHERE account = $1 AND seq >= $2
+                 ORDER BY seq LIMIT 1 OFFSET $3),
+             (SELECT last_seq FROM ledger_balances WHERE account = $1), 0)";
+    let (seq,): (i64,) = tx.fetch_one(sql, args![account.get(), seq, skip]).await?;
+    Ok(seq)
+}
+
+/// Up to `limit` legs after `seq` that moved money, oldest first.
 pub(crate) async fn history_after(
     tx: &mut Tx,
     account: AccountId,
     seq: i64,
     limit: u32,
 ) -> Result<Vec<HistoryLeg>, LedgerError> {
-    let sql = history!("t.seq > $2 AND t.kind IN (1, 3, 6)", "LIMIT $3");
-    Ok(tx.fetch_all(sql, args![account.get(), seq, limit]).await?)
+    let limit = limit as usize;
+    let mut found: Vec<HistoryLeg> = Vec::new();
+    let mut from = seq;
+    while found.len() < limit {
+        let missing = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
+        let skip = missing.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or_default();
+        let top = top(tx, account, from.saturating_add(1), skip).await?;
+        if top <= from {
+            break;
+        }
+        let legs = backwards(tx, account, top, from).await?;
+        let moved = |leg: &HistoryLeg| leg.0 > from && matches!(leg.3, 1 | 3 | 6);
+        found.extend(legs.into_iter().rev().filter(moved));
+        from = top;
+    }
+    found.truncate(limit);
+    Ok(found)
 }
 
 /// The last leg at `seq` or before it, of any kind.
@@ -69,8 +119,12 @@ pub(crate) async fn history_before(
     account: AccountId,
     seq: i64,
 ) -> Result<Option<HistoryLeg>, LedgerError> {
-    let sql = history!("t.seq <= $2", "DESC LIMIT 1");
-    Ok(tx.fetch_optional(sql, args![account.get(), seq]).await?)
+    if seq <= 0 {
+        return Ok(None);
+    }
+    let top = top(tx, account, seq, 0).await?;
+    let last = backwards(tx, account, top, seq).await?.pop();
+    Ok(last.filter(|leg| leg.0 <= seq))
 }
 
 /// A leg that counts for another day than that of its recording: seq, kind, 1 when this account is
@@ -111,15 +165,9 @@ pub(crate) async fn outflows_after(
     side: Side,
     seq: i64,
 ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LedgerError> {
-    let sql = match side {
-        Side::Credit => {
-            "SELECT id, amount FROM ledger_transfers WHERE debit = $1 AND seq > $2
-             AND debit_debits IS NOT NULL AND kind IN (1, 2, 6) ORDER BY seq"
-        }
-        Side::Debit => {
-            "SELECT id, amount FROM ledger_transfers WHERE credit = $1 AND seq > $2
-             AND credit_debits IS NOT NULL AND kind IN (1, 2, 6) ORDER BY seq"
-        }
-    };
-    Ok(tx.fetch_all(sql, args![account.get(), seq]).await?)
+    let top = top(tx, account, i64::MAX, 0).await?;
+    let legs = backwards(tx, account, top, seq).await?;
+    let debited = i64::from(side == Side::Credit);
+    let out = |leg: &HistoryLeg| leg.0 > seq && leg.5 == debited && matches!(leg.3, 1 | 2 | 6);
+    Ok(legs.into_iter().rev().filter(out).map(|leg| (leg.1, leg.6)).collect())
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use api_store::{StoreError, Tx};
 use uuid::Uuid;
 
-use crate::book::{AccountState, Book, Row};
+use crate::book::{AccountState, Book, Link, Row};
 use crate::transfer::Kind;
 use crate::{AccountId, LedgerError, Side, TenantId, TransferId, bytes};
 
@@ -28,15 +28,33 @@ pub(crate) use history::{
     DatedLeg, HistoryLeg, commit_before, dated_legs, history_after, history_before, outflows_after,
 };
 pub(crate) use read::{
-    RawBalance, RawTransfer, balances_page, expired, holds_page, transfer_rows, transfers_page,
+    RawBalance, RawTransfer, balances_page, expired, holds_page, marks_page, transfer_rows,
+    transfers_page,
 };
 
 /// The bits of `ledger_transfers.seq` that count within a commit.
 pub(crate) const SEQ_BITS: u32 = 20;
 
-/// account, book, tenant, asset, side, flags, floor, four totals, changed_at.
-type LockedRow =
-    (i64, i64, String, String, i64, i64, Option<Vec<u8>>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, i64);
+/// Every leg of an account whose number is a multiple of this is marked.
+pub(crate) const MARK_EVERY: i64 = 32;
+
+/// account, book, tenant, asset, side, flags, floor, four totals, changed_at, last_seq, legs.
+type LockedRow = (
+    i64,
+    i64,
+    String,
+    String,
+    i64,
+    i64,
+    Option<Vec<u8>>,
+    Vec<u8>,
+    Vec<u8>,
+    Vec<u8>,
+    Vec<u8>,
+    i64,
+    i64,
+    i64,
+);
 
 /// tenant, seq, book, id, leg, kind, debit, credit, amount, effective_on, expires_at, target, code,
 /// reference, recorded_at.
@@ -92,6 +110,8 @@ fn locked_account(row: LockedRow) -> Result<AccountState, LedgerError> {
         changed_at: row.11,
         changed: false,
         usages: Vec::new(),
+        last: Link::Stored(row.12),
+        legs: row.13,
     })
 }
 
@@ -129,6 +149,8 @@ fn stored_row(row: StoredRow) -> Result<Row, LedgerError> {
         recorded_at: row.14,
         debit_after: None,
         credit_after: None,
+        debit_link: None,
+        credit_link: None,
     })
 }
 
@@ -160,6 +182,20 @@ pub(crate) async fn write(tx: &mut Tx, book: &Book) -> Result<i64, LedgerError> 
 fn first_seq(commit: i64) -> Result<i64, LedgerError> {
     let shift = 1_i64 << SEQ_BITS;
     commit.checked_mul(shift).ok_or_else(|| LedgerError::damaged("commit number"))
+}
+
+/// The marks that these rows make: account and `seq`, in the order of the accounts.
+fn marks(rows: &[Row], first_seq: i64) -> Vec<(i64, i64)> {
+    let mut marks = Vec::new();
+    for (seq, row) in (first_seq..).zip(rows) {
+        for (account, link) in [(row.debit, row.debit_link), (row.credit, row.credit_link)] {
+            if link.is_some_and(|link| link.number.checked_rem(MARK_EVERY) == Some(0)) {
+                marks.push((account.get(), seq));
+            }
+        }
+    }
+    marks.sort_unstable();
+    marks
 }
 
 /// The rows that open a hold, and those that end one.

@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
-use super::{LockedRow, StoredRow, events, first_seq, holds};
-use crate::book::{AccountState, Book, Row};
+use super::{LockedRow, StoredRow, events, first_seq, holds, marks};
+use crate::book::{AccountState, Book, ChainLink, Row};
 use crate::bytes::encode;
 use crate::{LedgerError, TenantId, TransferId};
 
@@ -14,7 +14,7 @@ pub(super) async fn lock_accounts(
     let rows = sqlx::query_as(
         "SELECT b.account, CAST(a.book AS BIGINT), k.tenant, a.asset, CAST(a.side AS BIGINT),
              CAST(b.flags AS BIGINT), b.floor, b.debits_posted, b.credits_posted, b.debits_pending,
-             b.credits_pending, b.changed_at
+             b.credits_pending, b.changed_at, b.last_seq, b.legs
          FROM ledger_balances AS b
          JOIN ledger_accounts AS a ON a.key = b.account
          JOIN ledger_books AS k ON k.key = a.book
@@ -68,49 +68,57 @@ fn columns(ids: &[(TenantId, TransferId)]) -> (Vec<String>, Vec<Vec<u8>>) {
     ids.iter().map(|(tenant, id)| (tenant.to_string(), id.as_bytes().to_vec())).unzip()
 }
 
-/// Writes what `book` decided, in one statement; returns the `seq` of the first row.
+/// Writes what `book` decided, with one statement after that for the commit; returns the `seq` of
+/// the first row.
 pub(super) async fn write(connection: &mut PgConnection, book: &Book) -> Result<i64, LedgerError> {
     fn column<'r, T>(rows: &'r [Row], value: impl Fn(&'r Row) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
+    let sql = "INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id";
+    let commit: i64 = sqlx::query_scalar(sql).bind(book.now()).fetch_one(&mut *connection).await?;
+    let first_seq = first_seq(commit)?;
     let rows = book.rows();
+    let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(first_seq));
+    let (marked, marks): (Vec<i64>, Vec<i64>) = marks(rows, first_seq).into_iter().unzip();
     let accounts: Vec<&AccountState> = book.changed_accounts().collect();
     let total = |value: fn(&AccountState) -> u128| -> Vec<Vec<u8>> {
         accounts.iter().map(|account| encode(value(account))).collect()
     };
-    let query = sqlx::query_scalar(
-        "WITH new_commit AS (
-             INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id
-         ), new_transfers AS (
+    let query = sqlx::query(
+        "WITH new_transfers AS (
              INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
                  effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
-                 credit_debits, credit_credits)
-             SELECT (c.id << 20) + r.number - 1, r.book, r.id, r.leg, r.kind, r.debit, r.credit,
-                 r.amount, r.effective_on, r.expires_at, r.target, r.code, r.reference,
-                 r.debit_debits, r.debit_credits, r.credit_debits, r.credit_credits
-             FROM new_commit AS c, unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[],
+                 credit_debits, credit_credits, debit_prev, credit_prev)
+             SELECT ($26::bigint << 20) + r.number - 1, r.book, r.id, r.leg, r.kind, r.debit,
+                 r.credit, r.amount, r.effective_on, r.expires_at, r.target, r.code, r.reference,
+                 r.debit_debits, r.debit_credits, r.credit_debits, r.credit_credits,
+                 r.debit_prev, r.credit_prev
+             FROM unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[],
                  $6::bigint[], $7::bigint[], $8::bytea[], $9::bigint[], $10::bigint[],
                  $11::bytea[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
-                 $16::bytea[], $17::bytea[]) WITH ORDINALITY AS r (book, id, leg, kind, debit,
+                 $16::bytea[], $17::bytea[], $27::bigint[], $28::bigint[])
+                 WITH ORDINALITY AS r (book, id, leg, kind, debit,
                  credit, amount, effective_on, expires_at, target, code, reference, debit_debits,
-                 debit_credits, credit_debits, credit_credits, number)
+                 debit_credits, credit_debits, credit_credits, debit_prev, credit_prev, number)
          ), new_balances AS (
              UPDATE ledger_balances AS b SET debits_posted = n.debits_posted,
                  credits_posted = n.credits_posted, debits_pending = n.debits_pending,
-                 credits_pending = n.credits_pending, changed_at = n.changed_at
+                 credits_pending = n.credits_pending, changed_at = n.changed_at,
+                 last_seq = n.last_seq, legs = n.legs
              FROM unnest($18::bigint[], $19::bytea[], $20::bytea[], $21::bytea[], $22::bytea[],
-                 $23::bigint[]) AS n (account, debits_posted, credits_posted, debits_pending,
-                 credits_pending, changed_at)
+                 $23::bigint[], $29::bigint[], $30::bigint[]) AS n (account, debits_posted,
+                 credits_posted, debits_pending, credits_pending, changed_at, last_seq, legs)
              WHERE b.account = n.account
-         ), new_events AS (
-             INSERT INTO events_outbox (tenant, kind, subject, body, commit_id, count, created_at)
-             SELECT e.tenant, 'ledger', '', '', c.id, e.count, $1
-             FROM new_commit AS c, unnest($24::text[], $25::bigint[]) AS e (tenant, count)
+         ), new_marks AS (
+             INSERT INTO ledger_marks (account, seq)
+             SELECT * FROM unnest($31::bigint[], $32::bigint[])
          )
-         SELECT id FROM new_commit",
+         INSERT INTO events_outbox (tenant, kind, subject, body, commit_id, count, created_at)
+         SELECT e.tenant, 'ledger', '', '', $26, e.count, $1
+         FROM unnest($24::text[], $25::bigint[]) AS e (tenant, count)",
     );
     let (tenants, counts): (Vec<String>, Vec<i64>) = events(rows).into_iter().unzip();
-    let commit = query
+    query
         .bind(book.now())
         .bind(column(rows, |row| row.book))
         .bind(column(rows, |row| row.id.as_bytes().as_slice()))
@@ -136,10 +144,17 @@ pub(super) async fn write(connection: &mut PgConnection, book: &Book) -> Result<
         .bind(accounts.iter().map(|account| account.changed_at).collect::<Vec<_>>())
         .bind(tenants)
         .bind(counts)
-        .fetch_one(&mut *connection)
+        .bind(commit)
+        .bind(column(rows, |row| prev(row.debit_link)))
+        .bind(column(rows, |row| prev(row.credit_link)))
+        .bind(accounts.iter().map(|account| account.last.seq(first_seq)).collect::<Vec<_>>())
+        .bind(accounts.iter().map(|account| account.legs).collect::<Vec<_>>())
+        .bind(marked)
+        .bind(marks)
+        .execute(&mut *connection)
         .await?;
     write_holds(connection, rows).await?;
-    first_seq(commit)
+    Ok(first_seq)
 }
 
 async fn write_holds(connection: &mut PgConnection, rows: &[Row]) -> Result<(), LedgerError> {

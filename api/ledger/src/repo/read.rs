@@ -6,7 +6,7 @@ use super::{tenant, transfer_id};
 use crate::{LedgerError, TenantId, TransferId};
 
 /// A row of `ledger_transfers` as it is: seq, book, id, leg, kind, debit, credit, amount,
-/// expires_at, target, recorded_at, and the four totals.
+/// target, recorded_at, the four totals, and the legs before of the two accounts.
 pub(crate) type RawTransfer = (
     i64,
     i64,
@@ -16,25 +16,41 @@ pub(crate) type RawTransfer = (
     i64,
     i64,
     Vec<u8>,
-    Option<i64>,
     Option<Vec<u8>>,
     i64,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
+    Option<i64>,
+    Option<i64>,
 );
 
-/// An account as it is: account, book, asset, side, flags, floor, four totals, changed_at.
-pub(crate) type RawBalance =
-    (i64, i64, String, i64, i64, Option<Vec<u8>>, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, i64);
+/// An account as it is: account, book, asset, side, flags, floor, four totals, changed_at, last_seq,
+/// legs.
+pub(crate) type RawBalance = (
+    i64,
+    i64,
+    String,
+    i64,
+    i64,
+    Option<Vec<u8>>,
+    Vec<u8>,
+    Vec<u8>,
+    Vec<u8>,
+    Vec<u8>,
+    i64,
+    i64,
+    i64,
+);
 
 macro_rules! raw_transfer {
     ($condition:literal) => {
         concat!(
             "SELECT t.seq, CAST(t.book AS BIGINT), t.id, CAST(t.leg AS BIGINT),
-                 CAST(t.kind AS BIGINT), t.debit, t.credit, t.amount, t.expires_at, t.target,
-                 c.recorded_at, t.debit_debits, t.debit_credits, t.credit_debits, t.credit_credits
+                 CAST(t.kind AS BIGINT), t.debit, t.credit, t.amount, t.target, c.recorded_at,
+                 t.debit_debits, t.debit_credits, t.credit_debits, t.credit_credits, t.debit_prev,
+                 t.credit_prev
              FROM ledger_transfers AS t JOIN ledger_commits AS c ON c.id = t.seq >> 20 WHERE ",
             $condition
         )
@@ -69,10 +85,21 @@ pub(crate) async fn balances_page(
 ) -> Result<Vec<RawBalance>, LedgerError> {
     let sql = "SELECT a.key, CAST(a.book AS BIGINT), a.asset, CAST(a.side AS BIGINT),
              CAST(b.flags AS BIGINT), b.floor, b.debits_posted, b.credits_posted, b.debits_pending,
-             b.credits_pending, b.changed_at
+             b.credits_pending, b.changed_at, b.last_seq, b.legs
          FROM ledger_accounts AS a JOIN ledger_balances AS b ON b.account = a.key
          WHERE a.key > $1 ORDER BY a.key LIMIT $2";
     Ok(tx.fetch_all(sql, args![account, limit]).await?)
+}
+
+/// The `limit` marks after `(account, seq)`.
+pub(crate) async fn marks_page(
+    tx: &mut Tx,
+    after: (i64, i64),
+    limit: u32,
+) -> Result<Vec<(i64, i64)>, LedgerError> {
+    let sql = "SELECT account, seq FROM ledger_marks
+         WHERE (account, seq) > ($1, $2) ORDER BY account, seq LIMIT $3";
+    Ok(tx.fetch_all(sql, args![after.0, after.1, limit]).await?)
 }
 
 /// The `limit` open holds after `(book, id)`: book, id, expires_at.

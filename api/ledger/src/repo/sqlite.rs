@@ -8,8 +8,8 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
-use super::{LockedRow, StoredRow, events, first_seq, holds};
-use crate::book::{AccountState, Book, Row};
+use super::{LockedRow, StoredRow, events, first_seq, holds, marks};
+use crate::book::{AccountState, Book, ChainLink, Row};
 use crate::bytes::encode;
 use crate::{LedgerError, TenantId, TransferId};
 
@@ -26,7 +26,8 @@ pub(super) async fn lock_accounts(
              || char(31) || a.asset || char(31) || a.side || char(31) || b.flags || char(31)
              || iif(b.floor IS NULL, '-', hex(b.floor)) || char(31) || hex(b.debits_posted) || char(31)
              || hex(b.credits_posted) || char(31) || hex(b.debits_pending) || char(31)
-             || hex(b.credits_pending) || char(31) || b.changed_at, char(30))
+             || hex(b.credits_pending) || char(31) || b.changed_at || char(31) || b.last_seq
+             || char(31) || b.legs, char(30))
          FROM json_each($1) AS j
          CROSS JOIN ledger_balances AS b ON b.account = j.value
          CROSS JOIN ledger_accounts AS a ON a.key = b.account
@@ -49,7 +50,8 @@ fn locked_row(record: &str) -> Option<LockedRow> {
     };
     let mut total = || from_hex(fields.next()?);
     let totals = (total()?, total()?, total()?, total()?);
-    let changed_at = fields.next()?.parse().ok()?;
+    let mut number = || fields.next()?.parse().ok();
+    let (changed_at, last_seq, legs) = (number()?, number()?, number()?);
     let (debits, credits, debits_pending, credits_pending) = totals;
     Some((
         account,
@@ -64,6 +66,8 @@ fn locked_row(record: &str) -> Option<LockedRow> {
         debits_pending,
         credits_pending,
         changed_at,
+        last_seq,
+        legs,
     ))
 }
 
@@ -124,7 +128,8 @@ pub(super) async fn write(
     let commit: i64 = sqlx::query_scalar(sql).bind(book.now()).fetch_one(&mut *connection).await?;
     let first_seq = first_seq(commit)?;
     insert_rows(connection, first_seq, book.rows()).await?;
-    update_balances(connection, book.changed_accounts()).await?;
+    update_balances(connection, book.changed_accounts(), first_seq).await?;
+    insert_marks(connection, &marks(book.rows(), first_seq)).await?;
     write_holds(connection, book.rows()).await?;
     for (tenant, count) in events(book.rows()) {
         let sql = "INSERT INTO events_outbox
@@ -143,12 +148,12 @@ async fn insert_rows(
 ) -> Result<(), LedgerError> {
     let insert = "INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
         effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
-        credit_debits, credit_credits) VALUES ";
+        credit_debits, credit_credits, debit_prev, credit_prev) VALUES ";
     let numbered: Vec<(i64, &Row)> = (first_seq..).zip(rows).collect();
     for chunk in chunks(&numbered) {
-        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 17, "")));
+        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 19, "")));
         for (seq, row) in chunk {
-            query = bind_row(query, *seq, row);
+            query = bind_row(query, *seq, row, first_seq);
         }
         query.execute(&mut *connection).await?;
     }
@@ -157,7 +162,8 @@ async fn insert_rows(
 
 type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-fn bind_row<'q>(query: Bound<'q>, seq: i64, row: &Row) -> Bound<'q> {
+fn bind_row<'q>(query: Bound<'q>, seq: i64, row: &Row, first_seq: i64) -> Bound<'q> {
+    let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(first_seq));
     let debits = |after: Option<(u128, u128)>| after.map(|(debits, _)| encode(debits));
     let credits = |after: Option<(u128, u128)>| after.map(|(_, credits)| encode(credits));
     query
@@ -178,21 +184,25 @@ fn bind_row<'q>(query: Bound<'q>, seq: i64, row: &Row) -> Bound<'q> {
         .bind(credits(row.debit_after))
         .bind(debits(row.credit_after))
         .bind(credits(row.credit_after))
+        .bind(prev(row.debit_link))
+        .bind(prev(row.credit_link))
 }
 
 async fn update_balances(
     connection: &mut SqliteConnection,
     accounts: impl Iterator<Item = &AccountState>,
+    first_seq: i64,
 ) -> Result<(), LedgerError> {
     let insert = "INSERT INTO ledger_balances (account, debits_posted, credits_posted,
-        debits_pending, credits_pending, changed_at) VALUES ";
+        debits_pending, credits_pending, changed_at, last_seq, legs) VALUES ";
     let update = " ON CONFLICT (account) DO UPDATE SET debits_posted = excluded.debits_posted,
         credits_posted = excluded.credits_posted, debits_pending = excluded.debits_pending,
-        credits_pending = excluded.credits_pending, changed_at = excluded.changed_at";
+        credits_pending = excluded.credits_pending, changed_at = excluded.changed_at,
+        last_seq = excluded.last_seq, legs = excluded.legs";
     let mut accounts: Vec<&AccountState> = accounts.collect();
     accounts.sort_unstable_by_key(|account| account.id);
     for chunk in chunks(&accounts) {
-        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 6, update)));
+        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 8, update)));
         for account in chunk {
             query = query
                 .bind(account.id.get())
@@ -200,7 +210,24 @@ async fn update_balances(
                 .bind(encode(account.totals.credits_posted))
                 .bind(encode(account.totals.debits_pending))
                 .bind(encode(account.totals.credits_pending))
-                .bind(account.changed_at);
+                .bind(account.changed_at)
+                .bind(account.last.seq(first_seq))
+                .bind(account.legs);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn insert_marks(
+    connection: &mut SqliteConnection,
+    marks: &[(i64, i64)],
+) -> Result<(), LedgerError> {
+    let insert = "INSERT INTO ledger_marks (account, seq) VALUES ";
+    for chunk in chunks(marks) {
+        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 2, "")));
+        for (account, seq) in chunk {
+            query = query.bind(account).bind(seq);
         }
         query.execute(&mut *connection).await?;
     }

@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod common;
+mod chain;
 mod clients;
 mod crash;
 mod events;

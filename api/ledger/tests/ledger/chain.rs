@@ -1,0 +1,176 @@
+//! The chain of an account's history: long ones are read right from any place, damage is found, and
+//! books from before it had one get theirs.
+
+use api_ledger::*;
+use api_store::test_db::TestDb;
+use api_store::{Db, Engine, Tx, args};
+use sqlx::AssertSqlSafe;
+
+use crate::common::Fixture;
+
+/// 200 legs on one account, every seventh of which only reserves or releases.
+async fn long_history(engine: Engine) -> (Fixture, AccountId, AccountId) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    for start in (0..200).step_by(50) {
+        let one = |number: u128| match number % 7 {
+            3 => f.pending(number + 1, ann, bank, 1),
+            _ => f.transfer(number + 1, bank, ann, number + 1),
+        };
+        let batch: Vec<Transfer> = (start..start + 50).map(one).collect();
+        let results = f.ledger.post_batch(&batch).await.unwrap();
+        assert!(results.iter().all(Result::is_ok));
+    }
+    f.assert_clean().await;
+    (f, bank, ann)
+}
+
+async fn every_page_is_the_same_part(engine: Engine) {
+    let (f, bank, ann) = long_history(engine).await;
+    let mut tx = f.test_db.db.read().await.unwrap();
+    let all = StatementPage { after: 0, limit: 1_000 };
+    for account in [bank, ann] {
+        let whole = f.ledger.statement(&mut tx, account, all).await.unwrap();
+        assert_eq!(whole.lines.len(), 171);
+        let balance = |line: Option<&Line>| line.map(|line| line.balance);
+        for limit in [1, 31, 32, 33, 50, 170, 171] {
+            let (mut after, mut lines) = (0, Vec::new());
+            loop {
+                let page = StatementPage { after, limit };
+                let page = f.ledger.statement(&mut tx, account, page).await.unwrap();
+                assert_eq!(Some(page.opening), balance(lines.last()).or(Some(whole.opening)));
+                assert_eq!(Some(page.closing), balance(page.lines.last()).or(Some(page.opening)));
+                lines.extend(page.lines);
+                match page.next {
+                    Some(next) => after = next,
+                    None => break,
+                }
+                if limit == 1 && lines.len() > 70 {
+                    break;
+                }
+            }
+            assert_eq!(lines, whole.lines[..lines.len()], "pages of {limit}");
+        }
+    }
+}
+
+async fn damage_to_the_chain_is_found(engine: Engine) {
+    let (f, _, ann) = long_history(engine).await;
+    let unlock = match engine {
+        Engine::Sqlite => "DROP TRIGGER ledger_transfers_no_update",
+        Engine::Postgres => "DROP TRIGGER ledger_transfers_no_change ON ledger_transfers",
+    };
+    let damages = [
+        "UPDATE ledger_transfers SET credit_prev = 0 WHERE credit = $1 AND id =
+             (SELECT id FROM ledger_transfers WHERE credit = $1 ORDER BY seq LIMIT 1 OFFSET 9)",
+        "UPDATE ledger_transfers SET credit_prev = NULL WHERE credit = $1 AND id =
+             (SELECT id FROM ledger_transfers WHERE credit = $1 ORDER BY seq LIMIT 1 OFFSET 9)",
+        "UPDATE ledger_balances SET last_seq = last_seq - 1 WHERE account = $1",
+        "UPDATE ledger_balances SET legs = legs + 1 WHERE account = $1",
+        "DELETE FROM ledger_marks WHERE account = $1 AND seq =
+             (SELECT max(seq) FROM ledger_marks WHERE account = $1)",
+        "UPDATE ledger_marks SET seq = seq + 1 WHERE account = $1 AND seq =
+             (SELECT max(seq) FROM ledger_marks WHERE account = $1)",
+        "INSERT INTO ledger_marks (account, seq) SELECT account, last_seq FROM ledger_balances
+             WHERE account = $1",
+    ];
+    for damage in damages {
+        let mut tx = f.begin().await;
+        tx.execute(unlock, args![]).await.unwrap();
+        assert_eq!(tx.execute(damage, args![ann.get()]).await.unwrap(), 1, "{damage}");
+        let report = f.ledger.check(&mut tx).await.unwrap();
+        assert!(!report.is_clean(), "{damage}");
+        tx.rollback().await.unwrap();
+    }
+    f.assert_clean().await;
+}
+
+on_both_engines! { every_page_is_the_same_part damage_to_the_chain_is_found }
+
+const OLD: &str = "
+    INSERT INTO ledger_books (tenant) VALUES ('1b4e28ba-2fa1-11d2-883f-0016d3cca427');
+    INSERT INTO ledger_accounts (book, code, asset, side, created_at) VALUES
+        (1, 'bank', 'EUR', 0, 0), (1, 'ann', 'EUR', 1, 0), (1, 'fees', 'EUR', 1, 0);
+    INSERT INTO ledger_balances (account, flags) VALUES (1, 1), (2, 1), (3, 0);
+    INSERT INTO ledger_commits (recorded_at) VALUES (5);";
+
+async fn run(tx: &mut Tx, sql: String) {
+    let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+    match tx {
+        Tx::Sqlite(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
+        Tx::Postgres(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
+    }
+}
+
+/// A transfer from the bank to ann, or to an account without history, as it was stored before.
+fn old_transfer(number: i64, blob: &str) -> String {
+    let credit = if number % 10 == 4 { 3 } else { 2 };
+    let total = |count: i64| format!("{blob}{count:02x}'");
+    let ann = number - (number + 5) / 10;
+    let after = match credit {
+        2 => format!("{blob}', {}", total(ann)),
+        _ => "NULL, NULL".to_owned(),
+    };
+    format!(
+        "INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount, code,
+             reference, debit_debits, debit_credits, credit_debits, credit_credits)
+         VALUES ({}, 1, {blob}{number:032x}', 0, 1, 1, {credit}, {blob}01', '', '', {}, {blob}',
+             {after});",
+        (1 << 20) + number - 1,
+        total(number),
+    )
+}
+
+/// The migrations before the chain, a hundred transfers, and the chain's.
+async fn old_books_get_a_chain(engine: Engine) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (db, _test_db) = match engine {
+        Engine::Sqlite => (Db::open_sqlite(&folder.path().join("old.db")).await.unwrap(), None),
+        Engine::Postgres => {
+            let test_db = TestDb::new(engine).await.unwrap();
+            (test_db.db.clone(), Some(test_db))
+        }
+    };
+    let mut tx = db.begin().await.unwrap();
+    let (old, new, blob) = match engine {
+        Engine::Sqlite => (
+            include_str!("../../../store/migrations/sqlite/0010_ledger.sql"),
+            include_str!("../../../store/migrations/sqlite/0018_ledger_chain.sql"),
+            "x'",
+        ),
+        Engine::Postgres => {
+            run(&mut tx, "CREATE SCHEMA old; SET LOCAL search_path = old".to_owned()).await;
+            (
+                include_str!("../../../store/migrations/postgres/0010_ledger.sql"),
+                include_str!("../../../store/migrations/postgres/0018_ledger_chain.sql"),
+                "'\\x",
+            )
+        }
+    };
+    run(&mut tx, format!("{old}{OLD}")).await;
+    for number in 1..=100 {
+        run(&mut tx, old_transfer(number, blob)).await;
+    }
+    let balances = format!(
+        "UPDATE ledger_balances SET debits_posted = {blob}64' WHERE account = 1;
+         UPDATE ledger_balances SET credits_posted = {blob}5a' WHERE account = 2;
+         UPDATE ledger_balances SET credits_posted = {blob}0a' WHERE account = 3;"
+    );
+    run(&mut tx, format!("{balances}{new}")).await;
+    let report = Ledger::new(db.clone()).check(&mut tx).await.unwrap();
+    assert!(report.is_clean(), "{:?}", report.difference);
+    assert_eq!(report.legs, 100);
+    let marks = "SELECT count(*) FROM ledger_marks";
+    let (marks,): (i64,) = tx.fetch_one(marks, args![]).await.unwrap();
+    assert_eq!(marks, 3 + 2, "of 100 legs and of 90");
+}
+
+mod migration {
+    use super::*;
+
+    #[tokio::test]
+    async fn old_books_get_a_chain_on_both_engines() {
+        old_books_get_a_chain(Engine::Sqlite).await;
+        old_books_get_a_chain(Engine::Postgres).await;
+    }
+}
