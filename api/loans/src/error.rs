@@ -62,6 +62,15 @@ pub enum LoanError {
     /// More was to be forgiven than is owed.
     #[error("more would be forgiven than is owed")]
     ForgivesTooMuch,
+    /// More was to be paid back than is held, or an event would leave less than was paid back.
+    #[error("more would be paid back than is held for the borrower")]
+    RefundsTooMuch,
+    /// No such dispute of this tenant.
+    #[error("no such dispute")]
+    UnknownDispute,
+    /// The dispute is further than this.
+    #[error("the dispute is answered or resolved already")]
+    DisputeClosed,
     /// The accepted preview is not what the engine computes now.
     #[error("the loan has changed since the preview; ask for a new one")]
     PreviewChanged,
@@ -111,6 +120,9 @@ impl LoanError {
             Self::NotReversible => "loan_event_not_reversible",
             Self::Closed => "loan_closed",
             Self::ForgivesTooMuch => "loan_forgives_too_much",
+            Self::RefundsTooMuch => "loan_refunds_too_much",
+            Self::UnknownDispute => "not_found",
+            Self::DisputeClosed => "loan_dispute_closed",
             Self::PreviewChanged => "loan_preview_changed",
             Self::BadAcceptance => "loan_acceptance_invalid",
             Self::BadKey => "borrower_key_invalid",

@@ -15,6 +15,7 @@ mod rate;
 pub mod reminders;
 mod repo;
 pub mod schedule;
+pub mod scorecard;
 mod service;
 pub mod terms;
 

@@ -8,19 +8,25 @@
 //! | `bank` | debit | fiat money at the bank |
 //! | `suspense` | credit | money whose owner is not known |
 //! | `funding` | credit | coins that the operator put in |
+//! | `fx:position` | credit | what the tenant bought of an asset and sold of a currency |
+//! | `fx:rounding` | credit | what conversions rounded down |
 //! | `fees:network` | debit | what transactions cost (house) |
 //! | `fees:anchoring` | debit | what anchors cost (house) |
 //!
 //! The sum of all `custody` accounts of an asset is what our addresses hold of it.
 
-use api_ledger::{AccountId, Floor, Leg, NewAccount, Side, TenantId, Transfer, TransferId};
+use api_ledger::{
+    AccountId, ConversionAccounts, Floor, Leg, NewAccount, Side, TenantId, Transfer, TransferId,
+};
 use api_store::Tx;
 use chain_core::{Amount, Purpose};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::error::Error;
+use crate::error::{Code, Error};
+use crate::exchange::Price;
+use crate::repo::exchange::AssetQuote;
 
 /// The operator's own books.
 pub(crate) const HOUSE: Uuid = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001);
@@ -241,6 +247,73 @@ impl App {
         };
         self.move_money(tx, tenant, transfer_id(line, "topup"), bank, owner, amount, "topup", line)
             .await
+    }
+
+    /// Books a customer's chain asset against a currency, at the quote's price.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger: `insufficient_funds` when the asset is not there.
+    pub(crate) async fn book_conversion(
+        &self,
+        tx: &mut Tx,
+        tenant: Uuid,
+        customer: Uuid,
+        quote: &AssetQuote,
+    ) -> Result<(), Error> {
+        let (asset, currency) = (&quote.asset, &quote.currency);
+        let (credit, any) = (Side::Credit, Floor::None);
+        let accounts = ConversionAccounts {
+            seller: self.customer_account(tx, tenant, customer, asset).await?,
+            position_sold: self
+                .ledger_account(tx, tenant, "fx:position", asset, credit, any)
+                .await?,
+            position_bought: self
+                .ledger_account(tx, tenant, "fx:position", currency, credit, any)
+                .await?,
+            buyer: self.customer_account(tx, tenant, customer, currency).await?,
+            rounding: self
+                .ledger_account(tx, tenant, "fx:rounding", currency, credit, Floor::Zero)
+                .await?,
+        };
+        let expires = jiff::Timestamp::from_millisecond(quote.expires_at);
+        let price = Price { numerator: quote.numerator, denominator: quote.denominator };
+        let price = price.quote(quote.id, expires.map_err(Error::internal)?);
+        let transfer = price
+            .convert(TenantId::new(tenant), &accounts, quote.sold)
+            .map_err(|error| Error::refuse(Code::InvalidAmount, error.to_string()))?;
+        self.ledger.post_one_in(tx, &transfer).await?;
+        Ok(())
+    }
+
+    /// Gives money that waits in `from`'s suspense account to a customer. When the customer is
+    /// another tenant's, the money at the bank goes with it.
+    ///
+    /// # Errors
+    /// [`Error`] of the ledger.
+    pub async fn book_match(
+        &self,
+        tx: &mut Tx,
+        line: Uuid,
+        from: Uuid,
+        (tenant, customer): (Uuid, Uuid),
+        currency: &str,
+        amount: Amount,
+    ) -> Result<(), Error> {
+        let suspense =
+            self.ledger_account(tx, from, "suspense", currency, Side::Credit, Floor::Zero).await?;
+        let owner = self.customer_account(tx, tenant, customer, currency).await?;
+        if from == tenant {
+            let id = transfer_id(line, "match");
+            return self
+                .move_money(tx, tenant, id, suspense, owner, amount, "topup_match", line)
+                .await;
+        }
+        let bank = self.bank_account(tx, from, currency).await?;
+        let id = transfer_id(line, "match:out");
+        self.move_money(tx, from, id, suspense, bank, amount, "topup_match", line).await?;
+        let bank = self.bank_account(tx, tenant, currency).await?;
+        let id = transfer_id(line, "match:in");
+        self.move_money(tx, tenant, id, bank, owner, amount, "topup_match", line).await
     }
 
     /// Moves money between two customers of one tenant.

@@ -101,6 +101,8 @@ catalogue! {
     LoanEventAlreadyReversed = "loan_event_already_reversed", 409, "The event was taken back already.";
     LoanEventNotReversible = "loan_event_not_reversible", 409, "Only a repayment, a fee, a waiver, or the last change or write-off can be taken back.";
     LoanClosed = "loan_closed", 409, "The loan is settled or written off; nothing is left to change.";
+    LoanRefundsTooMuch = "loan_refunds_too_much", 409, "More would be paid back than is held for the borrower; GET /v1/loans/{id} shows what is.";
+    LoanDisputeClosed = "loan_dispute_closed", 409, "The dispute is answered or resolved already; open a new one.";
     LoanForgivesTooMuch = "loan_forgives_too_much", 409, "More would be forgiven than is owed; GET /v1/loans/{id} shows what is.";
     LoanPreviewChanged = "loan_preview_changed", 409, "The loan has changed since the preview; ask for a new one and let the borrower sign that.";
     LoanIdReused = "loan_id_reused", 409, "The name or id was used for another request; use a new one.";
@@ -339,6 +341,11 @@ impl From<LoanError> for Error {
             LoanError::NotReversible => Code::LoanEventNotReversible,
             LoanError::Closed => Code::LoanClosed,
             LoanError::ForgivesTooMuch => Code::LoanForgivesTooMuch,
+            LoanError::RefundsTooMuch => Code::LoanRefundsTooMuch,
+            LoanError::DisputeClosed => Code::LoanDisputeClosed,
+            LoanError::UnknownDispute => {
+                return Self::refuse(Code::NotFound, "there is no dispute of yours with this id");
+            }
             LoanError::PreviewChanged => Code::LoanPreviewChanged,
             LoanError::BadAcceptance => Code::LoanAcceptanceInvalid,
             LoanError::BadKey => Code::BorrowerKeyInvalid,

@@ -7,6 +7,7 @@ mod chains;
 pub mod cli;
 mod config;
 mod error;
+mod exchange;
 mod flows;
 mod http;
 mod keys;

@@ -8,6 +8,35 @@ use crate::loan::{Body, Event, LineKind, Loan, Status};
 /// The version of the scorecard: scores of different versions do not compare.
 pub const SCORECARD_VERSION: &str = "2026-1";
 
+/// Where every score starts.
+pub const SCORE_START: i64 = 500;
+
+/// What one occurrence is worth, and what would change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ScoreRule {
+    /// The reason code.
+    pub code: &'static str,
+    /// Points for each occurrence.
+    pub points: i64,
+    /// What would change it, as a message code.
+    pub improves_by: &'static str,
+}
+
+const fn rule(code: &'static str, points: i64, improves_by: &'static str) -> ScoreRule {
+    ScoreRule { code, points, improves_by }
+}
+
+/// The whole scorecard of [`SCORECARD_VERSION`]. A pause costs nothing.
+pub const SCORE_RULES: [ScoreRule; 7] = [
+    rule("paid_on_time", 10, "pay_by_due_date"),
+    rule("late_up_to_30_days", -15, "pay_by_due_date"),
+    rule("late_31_to_90_days", -40, "ask_for_deferral_early"),
+    rule("late_over_90_days", -90, "ask_for_deferral_early"),
+    rule("bounced_payment", -10, "keep_balance_for_due_date"),
+    rule("written_off", -200, "repay_after_write_off"),
+    rule("settled", 60, "settle_loan"),
+];
+
 /// Something that happened, in the borrower's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CreditEntry {
@@ -104,7 +133,7 @@ fn is_payment(events: &[Event], id: uuid::Uuid) -> bool {
     events.iter().any(|event| event.id == id && matches!(event.body, Body::Repaid { .. }))
 }
 
-/// Points per reason; a pause costs nothing.
+/// The sum of the points of the scorecard.
 fn score(entries: &[CreditEntry]) -> Score {
     let count = |test: &dyn Fn(&CreditEntry) -> bool| {
         i64::try_from(entries.iter().filter(|entry| test(entry)).count()).unwrap_or(i64::MAX)
@@ -115,24 +144,25 @@ fn score(entries: &[CreditEntry]) -> Score {
         })
     };
     let named = |code: &'static str| count(&|entry| entry.code == code);
-    let parts = [
-        ("paid_on_time", 10, named("paid_on_time"), "pay_by_due_date"),
-        ("late_up_to_30_days", -15, late(1, 30), "pay_by_due_date"),
-        ("late_31_to_90_days", -40, late(31, 90), "ask_for_deferral_early"),
-        ("late_over_90_days", -90, late(91, i64::MAX), "ask_for_deferral_early"),
-        ("bounced_payment", -10, named("bounced"), "keep_balance_for_due_date"),
-        ("written_off", -200, named("written_off"), "repay_after_write_off"),
-        ("settled", 60, named("settled"), "settle_loan"),
+    let counts = [
+        named("paid_on_time"),
+        late(1, 30),
+        late(31, 90),
+        late(91, i64::MAX),
+        named("bounced"),
+        named("written_off"),
+        named("settled"),
     ];
-    let reasons: Vec<ScoreReason> = parts
-        .into_iter()
-        .map(|(code, each, count, improves_by)| ScoreReason {
-            code,
-            points: count.saturating_mul(each),
-            improves_by,
+    let reasons: Vec<ScoreReason> = SCORE_RULES
+        .iter()
+        .zip(counts)
+        .map(|(rule, count)| ScoreReason {
+            code: rule.code,
+            points: count.saturating_mul(rule.points),
+            improves_by: rule.improves_by,
         })
         .filter(|reason| reason.points != 0)
         .collect();
-    let sum = reasons.iter().fold(500i64, |sum, reason| sum.saturating_add(reason.points));
+    let sum = reasons.iter().fold(SCORE_START, |sum, reason| sum.saturating_add(reason.points));
     Score { version: SCORECARD_VERSION, points: sum.clamp(0, 1000), reasons }
 }

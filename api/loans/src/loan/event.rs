@@ -32,6 +32,13 @@ pub enum Body {
         #[serde(default)]
         mode: RepaymentMode,
     },
+    /// Money held for the borrower was paid back.
+    Refunded {
+        /// Minor units.
+        amount: Money,
+        /// For the borrower's statement.
+        reason: String,
+    },
     /// A fee outside the schedule.
     FeeCharged {
         /// Minor units.

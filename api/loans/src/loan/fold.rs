@@ -46,6 +46,7 @@ pub struct Loan {
     pub(super) capitalised: Money,
     pub(super) credits: Vec<Credit>,
     pub(super) received: Money,
+    pub(super) refunded: Money,
     pub(super) allocations: Vec<Allocation>,
     pub(super) rate: Option<Rate>,
     pub(super) pause: Pause,
@@ -106,6 +107,7 @@ impl Loan {
             capitalised: Money::ZERO,
             credits: Vec::new(),
             received: Money::ZERO,
+            refunded: Money::ZERO,
             allocations: Vec::new(),
             rate: None,
             pause: Pause::starting(1, contract.terms.grace, 0),
@@ -168,6 +170,7 @@ impl Loan {
         match &event.body {
             Body::Disbursed => Err(LoanError::AlreadyDisbursed),
             Body::Repaid { amount, mode } => self.repaid(event.id, *amount, *mode),
+            Body::Refunded { amount, .. } => self.refund(*amount),
             Body::FeeCharged { amount, .. } => self.fee_charged(*amount),
             Body::Waived { amounts, .. } => self.forgive_due(amounts).map(drop),
             Body::Restructured { change, .. } => self.restructure(change),
@@ -189,6 +192,22 @@ impl Loan {
             RepaymentMode::ShorterTerm => self.prepay(true),
             RepaymentMode::SmallerInstalments => self.prepay(false),
         }
+    }
+
+    /// Takes held money out again, the newest first.
+    fn refund(&mut self, amount: Money) -> Result<(), LoanError> {
+        let mut left = amount;
+        while left.is_positive() {
+            let credit = self.credits.last_mut().ok_or(LoanError::RefundsTooMuch)?;
+            let part = credit.left.min(left);
+            credit.left = credit.left.minus(part)?;
+            left = left.minus(part)?;
+            if credit.left.is_zero() {
+                self.credits.pop();
+            }
+        }
+        self.refunded = self.refunded.plus(amount)?;
+        Ok(())
     }
 
     fn fee_charged(&mut self, amount: Money) -> Result<(), LoanError> {
@@ -433,6 +452,11 @@ pub fn check_append(contract: &Contract, events: &[Event], new: &Event) -> Resul
         Body::Disbursed => Err(LoanError::AlreadyDisbursed),
         Body::Repaid { amount, .. } | Body::FeeCharged { amount, .. } => {
             amount.checked_input().map(drop)
+        }
+        Body::Refunded { amount, .. } => {
+            let held = fold(contract, events, new.effective)?.held()?;
+            let amount = amount.checked_input()?;
+            (amount <= held).then_some(()).ok_or(LoanError::RefundsTooMuch)
         }
         Body::Reversed { event, .. } => check_reversal(events, *event),
         Body::ChargedOff => open_loan(contract, events, new.effective).map(drop),

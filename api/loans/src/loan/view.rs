@@ -122,6 +122,8 @@ pub struct Position {
     pub received: Money,
     /// Money held for the borrower.
     pub held: Money,
+    /// Money held that was paid back.
+    pub refunded: Money,
     /// The largest number of days past due so far.
     pub worst_days_past_due: i64,
     /// What was due.
@@ -178,6 +180,12 @@ impl Loan {
     #[must_use]
     pub const fn received(&self) -> Money {
         self.received
+    }
+
+    /// What was paid back of money held.
+    #[must_use]
+    pub const fn refunded(&self) -> Money {
+        self.refunded
     }
 
     /// The last deferral or restructuring.
@@ -319,6 +327,7 @@ impl Loan {
             due: self.due()?,
             received: self.received,
             held: self.held()?,
+            refunded: self.refunded,
             worst_days_past_due: self.worst_days_past_due,
             lines: self.lines.clone(),
             coming: self.coming().cloned().collect(),
@@ -421,7 +430,8 @@ impl Loan {
         }
         require(comes == self.unbilled, "the plan repays the principal")?;
         let allocated = Money::sum(self.allocations.iter().map(|part| part.amount))?;
-        require(allocated.plus(self.held()?)? == self.received, "allocations sum to the payments")?;
+        let kept = allocated.plus(self.held()?)?.plus(self.refunded)?;
+        require(kept == self.received, "allocations sum to the payments")?;
         let negative = |line: &Line| {
             line.slots.iter().any(|slot| slot.open().map_or(true, Money::is_negative))
         };

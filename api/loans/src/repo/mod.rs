@@ -2,12 +2,14 @@
 
 mod consents;
 mod dates;
+mod disputes;
 mod reminders;
 
 pub(crate) use consents::{consents, insert_consent};
 pub(crate) use dates::{
     business_date, business_dates, clear_business_date, posted_through, set_business_date,
 };
+pub(crate) use disputes::{disputes, insert_dispute, is_disputed, lock_dispute, update_dispute};
 pub(crate) use reminders::{
     borrowers_reminders, contact, delete_contact, delete_profile, insert_reminder, loans_to_remind,
     loans_to_remind_of, lock_contact, look_again, note_delivery, profile, profiles, put_contact,

@@ -165,6 +165,7 @@ const fn code(body: &Body) -> &'static str {
     match body {
         Body::Disbursed => "loan_disbursement",
         Body::Repaid { .. } => "loan_repayment",
+        Body::Refunded { .. } => "loan_refund",
         Body::FeeCharged { .. } => "loan_fee",
         Body::Waived { .. } => "loan_waiver",
         Body::Restructured { .. } => "loan_restructuring",

@@ -278,6 +278,7 @@ impl Loans {
             contact.profile = own;
         }
         contact.debtor.consents.retain(|channel| usable.contains(channel));
+        contact.debtor.holds.dispute |= repo::is_disputed(tx, tenant, stored.id).await?;
         let zone = TimeZone::get(&contact.debtor.zone).unwrap_or(TimeZone::UTC);
         let events = repo::events(tx, tenant, stored.id).await?;
         // A payment may carry a day that has not begun yet where the debtor is.

@@ -128,6 +128,28 @@ impl Loans {
         self.record(tx, tenant, &mut stored, Append { id, effective, body, cash }).await
     }
 
+    /// Pays money held for the borrower back to `to`: what was paid too much.
+    ///
+    /// # Errors
+    /// [`LoanError::RefundsTooMuch`].
+    #[expect(clippy::too_many_arguments, reason = "an event's id, amount, account and reason")]
+    pub async fn refund(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        loan: Uuid,
+        id: Uuid,
+        amount: Money,
+        to: AccountId,
+        reason: &str,
+    ) -> Result<Applied, ServiceError> {
+        let mut stored = self.lock(tx, tenant, loan).await?;
+        let effective = self.today_in(tx, tenant).await?.max(stored.contract.start);
+        let body = Body::Refunded { amount, reason: reason.to_owned() };
+        let cash = Some((to, Money::ZERO.minus(amount)?));
+        self.record(tx, tenant, &mut stored, Append { id, effective, body, cash }).await
+    }
+
     /// Charges a fee outside the schedule.
     ///
     /// # Errors

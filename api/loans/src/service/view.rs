@@ -75,6 +75,20 @@ impl Loans {
         Ok(fold(&stored.contract, &events, on.max(stored.contract.start))?)
     }
 
+    /// The currency of the loan.
+    ///
+    /// # Errors
+    /// [`LoanError::UnknownLoan`].
+    pub async fn currency(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        loan: Uuid,
+    ) -> Result<String, ServiceError> {
+        let stored = repo::loan(tx, tenant, loan).await?.ok_or(LoanError::UnknownLoan(loan))?;
+        Ok(stored.contract.terms.currency)
+    }
+
     /// Who borrowed.
     ///
     /// # Errors

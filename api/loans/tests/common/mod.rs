@@ -234,6 +234,7 @@ pub fn restructurings() -> impl Strategy<Value = Restructuring> {
 #[derive(Clone, Debug)]
 pub enum Step {
     Repay(i32, i128, RepaymentMode),
+    Refund(i32, i128),
     Fee(i32, i128),
     Waive(i32, Amounts),
     Change(i32, Restructuring),
@@ -259,6 +260,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let step = prop_oneof![
         8 => (day(), 1i128..600_000, modes()).prop_map(|(on, by, how)| Step::Repay(on, by, how)),
+        2 => (day(), 1i128..5_000).prop_map(|(on, by)| Step::Refund(on, by)),
         1 => (day(), 1i128..5_000).prop_map(|(on, by)| Step::Fee(on, by)),
         1 => (day(), waived).prop_map(|(on, amounts)| Step::Waive(on, amounts)),
         3 => (day(), restructurings()).prop_map(|(on, change)| Step::Change(on, change)),
@@ -275,6 +277,10 @@ impl Step {
         let on = |days: i32| contract.start.checked_add(jiff::Span::new().days(days)).unwrap();
         match self {
             Self::Repay(day, amount, mode) => repaid(seq, on(*day), *amount, *mode),
+            Self::Refund(day, amount) => {
+                let body = Body::Refunded { amount: money(*amount), reason: "too much".to_owned() };
+                event(seq, on(*day), body)
+            }
             Self::Fee(day, amount) => {
                 let body = Body::FeeCharged { amount: money(*amount), reason: "letter".to_owned() };
                 event(seq, on(*day), body)

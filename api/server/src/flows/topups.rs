@@ -2,8 +2,9 @@
 //!
 //! A file has the header `id,booked_on,currency,amount,reference`: the bank's id of the line, an ISO
 //! 8601 date, an ISO 4217 code, minor units, and the payment's reference, which is the customer's id.
-//! A line is credited once, by the bank's id. A line whose reference names no customer goes to
-//! suspense, never to a guess. A line that comes again with another content is not booked again, and
+//! A line is credited once, by the bank's id. A reference that is a loan's id, alone or as
+//! `loan:<id>`, repays that loan from the day on which the bank booked it. A line that names neither,
+//! or a loan that cannot take it, goes to suspense, never to a guess; an operator can match it. A line that comes again with another content is not booked again, and
 //! raises an alarm.
 //!
 //! A file is read once it has not changed for a second; best is to write it under another name and to
@@ -15,13 +16,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api_audit::Record;
+use api_ledger::TenantId;
+use api_loans::loan::RepaymentMode;
+use api_store::Tx;
 use chain_core::Amount;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::app::{App, now_ms};
-use crate::books::HOUSE;
-use crate::error::Error;
+use crate::books::{HOUSE, transfer_id};
+use crate::error::{Code, Error};
+use crate::http::FromAccount;
 use crate::repo::bank::{self, BankLine};
 use crate::repo::customers;
 
@@ -128,17 +133,65 @@ fn parse_line(line: &str) -> Result<Line, String> {
     })
 }
 
-async fn credit(app: &App, line: &Line) -> Result<(), Error> {
-    let now = now_ms();
-    let mut tx = app.db.begin().await?;
-    let customer = match line.reference.parse::<Uuid>() {
-        Ok(id) if app.config.fiat.currencies.contains(&line.currency) => {
-            customers::by_id(&mut tx, id).await?
-        }
-        _ => None,
+/// Whose money a line is.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Customer {
+        tenant: Uuid,
+        customer: Uuid,
+    },
+    Loan {
+        tenant: Uuid,
+        customer: Uuid,
+        loan: Uuid,
+    },
+    /// Nobody's yet; in the books of this tenant.
+    Nobody(Uuid),
+}
+
+async fn owner(app: &App, tx: &mut Tx, line: &Line) -> Result<Owner, Error> {
+    let named = line.reference.strip_prefix("loan:").unwrap_or(&line.reference).parse::<Uuid>();
+    let Ok(id) = named else { return Ok(Owner::Nobody(HOUSE)) };
+    if !app.config.fiat.currencies.contains(&line.currency) {
+        return Ok(Owner::Nobody(HOUSE));
+    }
+    if let Some(found) = customers::by_id(tx, id).await? {
+        return Ok(Owner::Customer { tenant: found.tenant, customer: found.id });
+    }
+    let Some(tenant) = app.loans.tenant_of(tx, id).await? else {
+        return Ok(Owner::Nobody(HOUSE));
     };
-    let tenant = customer.as_ref().map_or(HOUSE, |customer| customer.tenant);
-    let owner = customer.as_ref().map(|customer| customer.id);
+    if app.loans.currency(tx, tenant, id).await? != line.currency {
+        return Ok(Owner::Nobody(tenant.get()));
+    }
+    let customer = app.loans.borrower(tx, tenant, id).await?.parse().map_err(Error::internal)?;
+    Ok(Owner::Loan { tenant: tenant.get(), customer, loan: id })
+}
+
+async fn credit(app: &App, line: &Line) -> Result<(), Error> {
+    let mut tx = app.db.begin().await?;
+    let owner = owner(app, &mut tx, line).await?;
+    match (book(app, &mut tx, line, owner).await, owner) {
+        (Ok(()), _) => Ok(tx.commit().await?),
+        (Err(Error::Failure(failure)), Owner::Loan { tenant, loan, .. }) => {
+            // The loan cannot take it, for example because it is older than the loan.
+            tracing::warn!(line = %line.id, %loan, %failure, "a bank line waits in suspense");
+            tx.rollback().await?;
+            let mut tx = app.db.begin().await?;
+            book(app, &mut tx, line, Owner::Nobody(tenant)).await?;
+            Ok(tx.commit().await?)
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+async fn book(app: &App, tx: &mut Tx, line: &Line, owner: Owner) -> Result<(), Error> {
+    let now = now_ms();
+    let (tenant, owner, loan) = match owner {
+        Owner::Customer { tenant, customer } => (tenant, Some(customer), None),
+        Owner::Loan { tenant, customer, loan } => (tenant, Some(customer), Some(loan)),
+        Owner::Nobody(tenant) => (tenant, None, None),
+    };
     let row = BankLine {
         id: line.id.clone(),
         currency: line.currency.clone(),
@@ -150,28 +203,56 @@ async fn credit(app: &App, line: &Line) -> Result<(), Error> {
         state: if owner.is_some() { "credited" } else { "suspense" }.to_owned(),
         created_at: now,
     };
-    if !bank::insert(&mut tx, &row).await? {
-        if !bank::is_same(&mut tx, &row).await? {
+    if !bank::insert(tx, &row).await? {
+        if !bank::is_same(tx, &row).await? {
             tracing::error!(line = %line.id, "a bank line came again with another content");
             metrics::counter!("roadstead_alarms_total", "alarm" => "bank_line_changed")
                 .increment(1);
         }
         return Ok(());
     }
-    app.book_topup(&mut tx, document(&line.id), tenant, owner, &line.currency, line.amount).await?;
+    app.book_topup(tx, document(&line.id), tenant, owner, &line.currency, line.amount).await?;
     let record = Record::new("topup.booked", now)
         .external_id(tenant.to_string(), format!("topup:{}", line.id))
         .field("line", &line.id)
         .field("currency", &line.currency)
         .field("amount", line.amount.to_string())
         .field("state", &row.state);
-    app.audit.append_in(&mut tx, &record).await.map_err(Error::internal)?;
-    tx.commit().await?;
+    app.audit.append_in(tx, &record).await.map_err(Error::internal)?;
+    match loan {
+        Some(loan) => repay(app, tx, &row, (tenant, loan)).await,
+        None => Ok(()),
+    }
+}
+
+/// Repays a loan with a line that was credited to its borrower, from the day on which the bank booked
+/// it.
+pub(crate) async fn repay(
+    app: &App,
+    tx: &mut Tx,
+    line: &BankLine,
+    (tenant, loan): (Uuid, Uuid),
+) -> Result<(), Error> {
+    let booked: jiff::civil::Date = line.booked_on.parse().map_err(Error::internal)?;
+    let today = app.loans.today_in(tx, TenantId::new(tenant)).await?;
+    let minor = i128::try_from(line.amount.minor()).map_err(|_| Code::InvalidAmount)?;
+    let payment = FromAccount {
+        id: transfer_id(document(&line.id), "repayment").get(),
+        loan,
+        amount: api_loans::Money::new(minor),
+        currency: &line.currency,
+        effective: booked.min(today),
+        mode: RepaymentMode::Hold,
+        reference: Some(&line.reference),
+        source: "bank",
+    };
+    crate::http::book_repayment(app, tx, tenant, &payment).await?;
+    bank::note_repayment(tx, &line.id, tenant, (loan, payment.id)).await?;
     Ok(())
 }
 
 /// The bank's id of a line as the id of a document.
-fn document(id: &str) -> Uuid {
+pub(crate) fn document(id: &str) -> Uuid {
     let digest = Sha256::digest(format!("bank line {id}"));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);

@@ -38,6 +38,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use loans::{FromAccount, book_repayment};
+
 use crate::app::App;
 use crate::error::{Code, Error, Failure};
 use problem::Problem;

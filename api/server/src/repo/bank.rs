@@ -69,6 +69,49 @@ pub(crate) async fn insert(tx: &mut Tx, line: &BankLine) -> Result<bool, StoreEr
     Ok(tx.execute(sql, values).await? == 1)
 }
 
+/// A line that waits in suspense, locked; `None` when there is none or it was matched.
+pub(crate) async fn lock_suspended(tx: &mut Tx, id: &str) -> Result<Option<BankLine>, StoreError> {
+    let sql = "SELECT id, currency, amount, reference, booked_on, tenant_id, customer_id, state, created_at \
+               FROM bank_lines WHERE id = $1 AND state = 'suspense'";
+    tx.lock_optional::<Row>(sql, args![id]).await?.map(Row::check).transpose()
+}
+
+/// Lines of all tenants that wait in suspense, by id after `after`.
+pub(crate) async fn suspended(
+    tx: &mut Tx,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<BankLine>, StoreError> {
+    let sql = "SELECT id, currency, amount, reference, booked_on, tenant_id, customer_id, state, created_at \
+               FROM bank_lines WHERE state = 'suspense' AND id > $1 ORDER BY id LIMIT $2";
+    let rows: Vec<Row> = tx.fetch_all(sql, args![after, limit]).await?;
+    rows.into_iter().map(Row::check).collect()
+}
+
+/// Notes whose money the line was after all.
+pub(crate) async fn set_matched(
+    tx: &mut Tx,
+    id: &str,
+    tenant: Uuid,
+    customer: Uuid,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE bank_lines SET tenant_id = $2, customer_id = $3, state = 'credited' \
+               WHERE id = $1 AND state = 'suspense'";
+    tx.execute(sql, args![id, tenant, customer]).await.map(|_| ())
+}
+
+/// Notes that a line has repaid a loan.
+pub(crate) async fn note_repayment(
+    tx: &mut Tx,
+    line: &str,
+    tenant: Uuid,
+    (loan, repayment): (Uuid, Uuid),
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO loan_bank_lines (line_id, tenant_id, loan_id, repayment_id) \
+               VALUES ($1, $2, $3, $4)";
+    tx.execute(sql, args![line, tenant, loan, repayment]).await.map(|_| ())
+}
+
 /// True when the line that is stored under this id says the same.
 pub(crate) async fn is_same(tx: &mut Tx, line: &BankLine) -> Result<bool, StoreError> {
     let sql = "SELECT COUNT(*) FROM bank_lines \

@@ -6,6 +6,7 @@ pub(crate) mod blocks;
 pub(crate) mod coins;
 pub(crate) mod customers;
 pub(crate) mod deposits;
+pub(crate) mod exchange;
 pub(crate) mod facts;
 pub(crate) mod idempotency;
 pub(crate) mod intents;

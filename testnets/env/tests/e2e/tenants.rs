@@ -114,6 +114,12 @@ impl Belongings {
             "/v1/loans/{id}/waivers" => json!({ "amounts": { "fee": "1" }, "reason": "a test" }),
             "/v1/loans/{id}/charge-off" => json!({ "reason": "a test" }),
             "/v1/loans/{id}/reversals" => json!({ "event": NOBODYS, "reason": "a test" }),
+            "/v1/loans/{id}/refunds" => json!({ "amount": "1", "reason": "a test" }),
+            "/v1/loans/{id}/disputes" => json!({ "statement": "this is not so" }),
+            "/v1/loan-disputes/{id}/answer" => json!({ "answer": "it is" }),
+            "/v1/loan-disputes/{id}/resolution" => json!({ "outcome": "upheld", "note": "n" }),
+            "/v1/loans/{id}/asset-quotes" => json!({ "asset": "ETH", "amount": "1" }),
+            "/v1/loans/{id}/asset-repayments" => json!({ "quote": NOBODYS }),
             "/v1/loan-books/closed-through" => json!({ "date": "2020-01-31" }),
             "/v1/ledger/accounts" => {
                 json!({ "code": unique(), "asset": "EUR", "side": "debit" })

@@ -58,6 +58,45 @@ pub(crate) async fn charge_fee(
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct NewRefund {
+    /// Minor units of the loan's currency, at most what is held.
+    amount: String,
+    /// For the borrower's statement.
+    reason: String,
+}
+
+/// Pays money that is held for the borrower back to the borrower's account: what was paid too much.
+#[utoipa::path(post, path = "/v1/loans/{id}/refunds", tag = "loans", request_body = NewRefund,
+    params(("id" = Uuid, Path),
+           ("Idempotency-Key" = String, Header, description = "1 to 128 visible ASCII characters")),
+    security(("api_key" = [])),
+    responses((status = 201, body = EventDone), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn refund(
+    State(app): State<App>,
+    caller: Caller,
+    key: Key,
+    Params(loan): Params<Uuid>,
+    body: Body<NewRefund>,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Loans)?;
+    let NewRefund { amount: text, reason } = body.value;
+    let back = amount(&text)?;
+    check_text("reason", &reason, REASON_CHARS_MAX)?;
+    let mut attempt = match idempotency::begin(&app, caller.tenant, key, body.hash).await? {
+        Begun::Replay(response) => return Ok(response),
+        Begun::Fresh(attempt) => attempt,
+    };
+    let (tx, tenant, id) = (&mut attempt.tx, TenantId::new(caller.tenant), Uuid::now_v7());
+    let customer = borrower(&app, tx, tenant, loan).await?;
+    let currency = app.loans.currency(tx, tenant, loan).await?;
+    let to = app.customer_account(tx, caller.tenant, customer, &currency).await?;
+    app.loans.refund(tx, tenant, loan, id, back, to, &reason).await?;
+    let fields = |record: Record| record.field("amount", back.to_string()).field("reason", reason);
+    Ok(finish(&app, attempt, &caller, ("loan.refunded", loan, id), fields).await?)
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct NewWaiver {
     /// How much of what is due is forgiven, by component: `principal`, `interest`, `fee`, `penalty`.
     #[schema(value_type = Object, example = json!({"fee": "1000", "penalty": "250"}))]

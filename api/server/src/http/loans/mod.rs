@@ -4,11 +4,16 @@
 mod adjust;
 mod changes;
 mod dates;
+mod disputes;
+mod exchange;
 mod lifecycle;
 mod paper;
 mod products;
 mod repayments;
+mod suspense;
 mod views;
+
+pub(crate) use repayments::{FromAccount, book as book_repayment};
 
 use api_audit::Record;
 use api_ledger::TenantId;
@@ -39,12 +44,23 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(changes::preview))
         .routes(routes!(changes::accept, changes::list))
         .routes(routes!(adjust::charge_fee))
+        .routes(routes!(adjust::refund))
         .routes(routes!(adjust::waive))
         .routes(routes!(adjust::charge_off))
         .routes(routes!(adjust::reverse))
         .routes(routes!(paper::plot))
         .routes(routes!(paper::statement))
         .routes(routes!(paper::credit_record))
+        .routes(routes!(paper::scorecard))
+        .routes(routes!(disputes::open, disputes::list))
+        .routes(routes!(disputes::answer))
+        .routes(routes!(disputes::resolve))
+        .routes(routes!(exchange::set))
+        .routes(routes!(exchange::list))
+        .routes(routes!(exchange::quote))
+        .routes(routes!(exchange::repay))
+        .routes(routes!(suspense::list))
+        .routes(routes!(suspense::resolve))
         .routes(routes!(dates::get))
         .routes(routes!(dates::set, dates::follow))
         .routes(routes!(dates::close_books))

@@ -1,7 +1,12 @@
 use api_ledger::TenantId;
-use api_loans::care::{CreditRecord, credit_record as credit};
+use api_loans::Dispute;
+use api_loans::care::{
+    CreditRecord, SCORE_RULES, SCORE_START, SCORECARD_VERSION, ScoreRule, credit_record as credit,
+};
+use api_loans::loan::Status;
 use api_loans::messages::{LANGUAGES, Messages};
 use api_loans::paper::{before_and_after, schedule_svg, statement_html};
+use api_loans::scorecard::{Explained, NextStep, explain, next_steps};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -117,6 +122,15 @@ pub(crate) struct CreditRecordView {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     record: CreditRecord,
+    /// Each reason of the score in words, and what would change it.
+    #[schema(value_type = Vec<Object>)]
+    explained: Vec<Explained>,
+    /// What would add points from here on.
+    #[schema(value_type = Vec<Object>)]
+    next_steps: Vec<NextStep>,
+    /// What the borrower disputes or has disputed, in the words of both sides.
+    #[schema(value_type = Vec<Object>)]
+    disputes: Vec<Dispute>,
 }
 
 /// The borrower's credit record of this loan, for the borrower to keep: what happened, from the
@@ -131,6 +145,7 @@ pub(crate) async fn credit_record(
     Args(query): Args<PaperQuery>,
 ) -> Result<Json<CreditRecordView>, Problem> {
     caller.require(Scope::Read)?;
+    let language = query.language()?;
     let tenant = TenantId::new(caller.tenant);
     let mut tx = app.db.read().await?;
     let on = super::day(&app, &mut tx, tenant, query.on).await?;
@@ -138,5 +153,37 @@ pub(crate) async fn credit_record(
     let events = app.loans.events(&mut tx, tenant, id).await?;
     let customer = borrower(&app, &mut tx, tenant, id).await?;
     let record = credit(&loan, &events)?;
-    Ok(Json(CreditRecordView { loan: id, customer, as_of: loan.as_of(), record }))
+    let is_settled = loan.status()? == Status::Settled;
+    Ok(Json(CreditRecordView {
+        loan: id,
+        customer,
+        as_of: loan.as_of(),
+        explained: explain(&record, language),
+        next_steps: next_steps(is_settled, language),
+        disputes: app.loans.disputes(&mut tx, tenant, id).await?,
+        record,
+    }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ScorecardView {
+    /// Scores of different versions do not compare.
+    version: &'static str,
+    /// Where every score starts; it stays between 0 and 1000.
+    start: i64,
+    /// Points for each occurrence.
+    #[schema(value_type = Vec<Object>)]
+    rules: Vec<ScoreRule>,
+}
+
+/// The scorecard: every reason, its points, and what would change it.
+#[utoipa::path(get, path = "/v1/loan-scorecard", tag = "loans", security(("api_key" = [])),
+    responses((status = 200, body = ScorecardView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn scorecard(caller: Caller) -> Result<Json<ScorecardView>, Problem> {
+    caller.require(Scope::Read)?;
+    Ok(Json(ScorecardView {
+        version: SCORECARD_VERSION,
+        start: SCORE_START,
+        rules: SCORE_RULES.to_vec(),
+    }))
 }

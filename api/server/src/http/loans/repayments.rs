@@ -239,12 +239,12 @@ pub(crate) async fn settle(
     if then.to_pay != quoted || now.to_pay > quoted {
         return Err(Error::from(Code::LoanQuoteChanged).into());
     }
-    let contract = app.loans.fold(tx, tenant, loan, today).await?.contract().clone();
+    let currency = app.loans.currency(tx, tenant, loan).await?;
     let payment = FromAccount {
         id: Uuid::now_v7(),
         loan,
         amount: now.to_pay,
-        currency: &contract.terms.currency,
+        currency: &currency,
         effective: today,
         mode: RepaymentMode::Settle,
         reference: None,
