@@ -20,7 +20,7 @@ use crate::http::idempotency::{self, Begun, Key};
 use crate::http::problem::{Problem, ProblemDocument};
 
 /// For how many days a preview can be accepted.
-const PREVIEW_DAYS: i64 = 7;
+const PREVIEW_DAYS: i64 = 31;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
