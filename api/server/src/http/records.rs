@@ -227,7 +227,7 @@ pub(crate) async fn subject_of(
         Ok(id) => customers::get(tx, caller.tenant, id).await?,
         Err(_) => None,
     };
-    Ok(found.ok_or_else(|| missing("customer"))?.id.to_string())
+    Ok(found.ok_or_else(|| missing("subject"))?.id.to_string())
 }
 
 fn check_id(name: &str, text: &str) -> Result<(), Error> {
