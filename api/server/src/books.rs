@@ -39,8 +39,9 @@ pub(crate) fn customer_code(customer: Uuid) -> String {
 
 /// The first parts of the codes in a tenant's chart that belong to the flows: a tenant opens no
 /// account of its own there. A flow that needs a new one adds it here first.
-const FLOW_CODES: &[&str] =
-    &["customer", "custody", "bank", "suspense", "funding", "fees", "loans", "house", "system", "fx"];
+const FLOW_CODES: &[&str] = &[
+    "customer", "custody", "bank", "suspense", "funding", "fees", "loans", "house", "system", "fx",
+];
 
 /// True for the codes of accounts that the flows keep.
 #[must_use]

@@ -68,8 +68,8 @@ impl Price {
 
 const fn gcd(a: u128, b: u128) -> u128 {
     let (mut a, mut b) = (a, b);
-    while b != 0 {
-        (a, b) = (b, a % b);
+    while let Some(rest) = a.checked_rem(b) {
+        (a, b) = (b, rest);
     }
     a
 }

@@ -41,7 +41,11 @@ async fn known(
     caller: &Caller,
     name: &str,
 ) -> Result<(String, SubjectStatus), Error> {
-    let subject = subject_of(tx, caller, name).await?;
+    // A name that cannot be one names nothing.
+    let subject = subject_of(tx, caller, name).await.map_err(|error| match error {
+        Error::Failure(_) => missing("subject"),
+        error @ Error::Internal(_) => error,
+    })?;
     let status = app.audit.subject(tx, &subject).await?.ok_or_else(|| missing("subject"))?;
     Ok((subject, status))
 }

@@ -317,6 +317,51 @@ async fn money_that_matches_no_loan(lending: &Lending) {
     assert_eq!(both.code(), "unprocessable");
 }
 
+/// A quote holds for its time, once, for what the borrower has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_in_a_chain_asset_is_used_once_while_it_holds() {
+    let lending = Lending::start(Setup::EVM, "2026-01-15").await;
+    let (world, loan) = (&lending.world, lending.lend("1200000").await);
+    let (quotes, pay) =
+        (format!("/v1/loans/{loan}/asset-quotes"), format!("/v1/loans/{loan}/asset-repayments"));
+    let ask = |amount: &str| json!({ "asset": "ETH", "amount": amount });
+    assert_eq!(lending.refused(&quotes, &ask("100")).await, "rate_unknown");
+    let set = |price: &'static str, seconds: u32| async move {
+        let body = json!({ "base": "ETH", "quote": "EUR", "price": price, "source": "test", "valid_seconds": seconds });
+        let call = Call::new(world, "put", "/v1/treasury/rates").key(&world.stack.operator_key);
+        call.json(&body).send().await
+    };
+    for (price, seconds) in [("0", 60), ("-1", 60), ("1e3", 60), ("2000", 0), ("2000", 604_801)] {
+        assert_eq!(set(price, seconds).await.code(), "unprocessable", "{price} {seconds}");
+    }
+    assert_eq!(set("2000.00", 1).await.status, 200);
+    let quote = |amount: &str| world.tenant.post(&quotes, ask(amount));
+    let brief = quote("100").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let by = |quote: &Value| json!({ "quote": quote["id"] });
+    assert_eq!(lending.refused(&pay, &by(&brief)).await, "loan_quote_expired");
+    assert_eq!(lending.refused(&quotes, &ask("100")).await, "rate_unknown", "the price is too old");
+    assert_eq!(set("2000.00", 3600).await.status, 200);
+    let good = quote("20000").await.unwrap();
+    assert_eq!(good["sold"]["amount"], "100000000000000000");
+    assert_eq!(lending.refused(&pay, &by(&good)).await, "insufficient_funds");
+    world.credit(&lending.borrower, "ETH", 150_000_000_000_000_000).await;
+    // What was refused has used up nothing.
+    let key = unique();
+    let paid = world.tenant.post_once(&pay, &key, by(&good)).await.unwrap();
+    let again = world.tenant.post_once(&pay, &key, by(&good)).await.unwrap();
+    assert_eq!(paid, again);
+    assert_eq!(lending.refused(&pay, &by(&good)).await, "not_found", "a quote is used once");
+    assert_eq!(world.available(&lending.borrower, "ETH").await, 50_000_000_000_000_000);
+    assert_eq!(lending.euros().await, 1_200_000, "the euros went straight to the loan");
+    assert_eq!(lending.position(&loan).await["received"], "20000");
+    // Taken back, it comes as the currency that it had bought.
+    let back = json!({ "event": paid["id"], "reason": "a test" });
+    lending.post(&format!("/v1/loans/{loan}/reversals"), back).await;
+    assert_eq!(lending.euros().await, 1_220_000);
+    lending.assert_clean().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_about_loans_has_its_code_and_changes_nothing_on_sqlite() {
     bad_input_has_its_code(Engine::Sqlite).await;
