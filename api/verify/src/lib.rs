@@ -8,6 +8,7 @@ pub mod leaf;
 pub mod log;
 pub mod merkle;
 pub mod note;
+pub mod ots;
 pub mod policy;
 pub mod receipt;
 pub mod report;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use api_audit::{AnchorUpdate, AuditLog, Disclosure, Record, RecordId};
 use api_store::test_db::TestDb;
 use api_store::{Db, Engine};
+use api_verify::ots::{Attestation, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chain_core::{AnchorCommitment, AnchorEvidence};
@@ -193,6 +194,22 @@ async fn promise_39_an_exported_log_is_audited_whole() -> Result<()> {
     Ok(())
 }
 
+/// Our own reader of such proofs comes to the Merkle root of the header that receipts hold.
+fn our_reader_follows_it(text: &str, proof: &[u8], receipt: &Path) -> Result<()> {
+    let receipt: Value = serde_json::from_str(&std::fs::read_to_string(receipt)?)?;
+    let anchors = receipt["anchors"].as_array().into_iter().flatten();
+    let mut evidence = anchors.map(|anchor| &anchor["evidence"]);
+    let bitcoin = evidence.find(|evidence| evidence["type"] == "bitcoin").context("no anchor")?;
+    let header = hex::decode(bitcoin["headers"][0].as_str().context("no header")?)?;
+    let found = Timestamp::parse(proof)?;
+    assert_eq!(found.digest.as_slice(), Sha256::digest(text).as_slice());
+    let [Attestation::Bitcoin { height, merkle_root }] = found.attestations[..] else {
+        anyhow::bail!("{found:?}");
+    };
+    assert_eq!((Some(height), &merkle_root[..]), (bitcoin["height"].as_u64(), &header[36..68]));
+    Ok(())
+}
+
 /// The public OpenTimestamps client (`pip install opentimestamps-client`) against the real node; named
 /// by `ROADSTEAD_OTS` or on the path.
 async fn the_ots_client_agrees(log: &Log, node: &str, folder: &Path) -> Result<()> {
@@ -201,6 +218,7 @@ async fn the_ots_client_agrees(log: &Log, node: &str, folder: &Path) -> Result<(
     let file = folder.join("checkpoint.txt");
     std::fs::write(&file, &ots.text)?;
     std::fs::write(folder.join("checkpoint.txt.ots"), &ots.proof)?;
+    our_reader_follows_it(&ots.text, &ots.proof, &folder.join("7.json"))?;
     let client = std::env::var_os("ROADSTEAD_OTS").unwrap_or_else(|| "ots".into());
     let mut command = Command::new(client);
     command.args(["--btc-regtest", "--no-cache", "--bitcoin-node", node, "verify"]);
