@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use api_verify::note::{KeyKind, VerifierKey};
 use chain_core::{Amount, AssetId, ChainFamily, ChainId};
 use serde::Deserialize;
 
@@ -157,6 +158,21 @@ pub struct LogConfig {
     /// How often the newest checkpoint is anchored, when it is new.
     #[serde(default = "default_anchor_ms")]
     pub anchor_ms: u64,
+    /// Who is asked to cosign every checkpoint.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessConfig>,
+}
+
+/// A witness of the log (C2SP `tlog-witness`), run by somebody else.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessConfig {
+    /// What it is called in logs and metrics.
+    pub name: String,
+    /// Its submission prefix, to which `/add-checkpoint` is added.
+    pub url: String,
+    /// Its verifier key; other signatures in its answers are not kept.
+    pub key: VerifierKey,
 }
 
 const fn default_checkpoint_ms() -> u64 {
@@ -343,6 +359,19 @@ impl Config {
         }
         if self.log.origin.is_empty() || self.log.origin.contains(['\n', ' ', '+']) {
             return invalid("log.origin must be a name without spaces or plus signs".into());
+        }
+        let mut witnesses = BTreeSet::new();
+        for witness in &self.log.witnesses {
+            if !witnesses.insert(&witness.name) || !witnesses.insert(&witness.key.name) {
+                return invalid(format!("two witnesses are called {:?}", witness.name));
+            }
+            let web = ["http://", "https://"].iter().any(|scheme| witness.url.starts_with(scheme));
+            if !web || witness.key.kind != KeyKind::Witness {
+                return invalid(format!(
+                    "witness {:?} needs an http or https address and a witness's key",
+                    witness.name
+                ));
+            }
         }
         self.database.resolve().map(|_| ())
     }

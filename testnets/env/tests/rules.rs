@@ -41,6 +41,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("api-audit", &["api-store", "api-verify"]),
     ("api-verify", &[]),
     ("api-verify-wasm", &["api-verify"]),
+    ("api-witness", &["api-verify"]),
     ("api-webhooks", &["api-store", "api-ledger"]),
     ("api-care", &["api-store", "api-ledger", "api-loans", "api-audit", "api-webhooks"]),
     (
@@ -53,6 +54,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "api-verify",
             "api-webhooks",
             "api-care",
+            "api-witness",
             "chain-core",
             "chain-families",
             "chain-evm",
@@ -90,8 +92,8 @@ const NODE_CLIENTS: &[&str] = &[
 const NODE_CALLERS: &[&str] = &["chain-nodes", "api-verify"];
 /// Nodes can be spoken to over plain HTTP too, so who may use it is named as well.
 const HTTP_CLIENTS: &[&str] = &["reqwest", "ureq", "hyper", "hyper-util"];
-/// The webhooks go to customers.
-const HTTP_CALLERS: &[&str] = &["chain-nodes", "api-verify", "api-webhooks"];
+/// The webhooks go to customers; witnesses are asked to cosign.
+const HTTP_CALLERS: &[&str] = &["chain-nodes", "api-verify", "api-webhooks", "api-witness"];
 
 /// Network, database and web: nothing of it in the process that holds the keys.
 const NOT_IN_THE_SIGNER: &[&str] = &[

@@ -1,12 +1,13 @@
 //! The loops that run the flows, each for ever until the server stops.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{anchors, care, deposits, executor, setup, topups};
+use super::{anchors, care, deposits, executor, setup, topups, witnesses};
 use crate::app::{App, now_ms};
 use crate::chains::Chain;
 use crate::error::Error;
@@ -65,6 +66,13 @@ fn spawn_log_jobs(jobs: &mut JoinSet<()>, app: &App, stop: &watch::Receiver<bool
     spawn(jobs, app, "anchor", anchor, stop, |app| async move {
         anchors::schedule(&app).await.map(|()| false)
     });
+    for witness in &app.config.log.witnesses {
+        let asked = Arc::new(witnesses::Asked::new(witness.clone()));
+        spawn(jobs, app, &format!("witness:{}", witness.name), checkpoint, stop, move |app| {
+            let asked = Arc::clone(&asked);
+            async move { witnesses::step(&app, &asked).await }
+        });
+    }
 }
 
 /// Releases pending transfers whose time is over; true while there are more.

@@ -18,3 +18,4 @@ pub(crate) mod sweeps;
 pub(crate) mod topups;
 pub(crate) mod treasury;
 pub(crate) mod withdrawals;
+pub(crate) mod witnesses;

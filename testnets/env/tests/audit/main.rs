@@ -5,6 +5,7 @@
 mod offline;
 mod records;
 mod subjects;
+mod witnesses;
 
 #[path = "../e2e/http.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "this program uses a part")]

@@ -17,7 +17,7 @@ pub(crate) struct SourceFile {
 pub(crate) enum Rule {
     /// SQL: the store, and files or folders called `repo` or, in the ledger, `engine`.
     Sql,
-    /// The web framework: `api/server/src/http`.
+    /// The web framework: `api/server/src/http`, and the witness's own `http`.
     Axum,
     /// `Address::from_canonical`: the crates that check addresses.
     CanonicalAddress,
@@ -36,7 +36,8 @@ impl Rule {
                     || (path.starts_with("api/ledger/") && has_part("engine"))
             }
             Self::Axum => {
-                path.starts_with("api/server/src/http/") || path == "api/server/src/http.rs"
+                path.starts_with("api/server/src/http/")
+                    || ["api/server/src/http.rs", "api/witness/src/http.rs"].contains(&path)
             }
             Self::CanonicalAddress => ["core", "evm", "bitcoin", "solana"]
                 .iter()
