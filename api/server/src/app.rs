@@ -9,13 +9,15 @@ use api_care::Care;
 use api_ledger::{GroupCommit, Ledger};
 use api_loans::Loans;
 use api_store::Db;
+use api_webhooks::{Policy, Sender, Vault, Webhooks};
 use sha2::{Digest as _, Sha256};
 use signer_client::SignerClient;
 use signer_protocol::JournalHead;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::chains::Chains;
-use crate::config::{Config, SignerConfig, read_secret};
+use crate::config::{Config, SignerConfig, WebhooksConfig, read_secret};
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::repo;
@@ -39,6 +41,8 @@ pub struct Inner {
     pub group: GroupCommit,
     /// The API keys that were used lately.
     pub keys: Keys,
+    /// Who is told about events over HTTP.
+    pub webhooks: Option<Webhooks>,
     /// The audit log.
     pub audit: AuditLog,
     /// The loan book.
@@ -94,11 +98,13 @@ impl App {
             audit.clone(),
             crate::books::customer_code,
         );
+        let webhooks = config.webhooks.as_ref().map(|webhooks| open_webhooks(webhooks, &ledger));
         let inner = Inner {
             config,
             db,
             group: GroupCommit::start(ledger.clone()),
             keys: Keys::default(),
+            webhooks: webhooks.transpose()?,
             ledger,
             audit,
             loans,
@@ -129,6 +135,18 @@ impl App {
     pub fn knows_asset(&self, code: &str) -> bool {
         self.config.fiat.currencies.contains(code) || self.chains.asset(code).is_ok()
     }
+}
+
+fn open_webhooks(config: &WebhooksConfig, ledger: &Ledger) -> Result<Webhooks, Error> {
+    let file = &config.key_file;
+    let keys = std::fs::read_to_string(file).map(Zeroizing::new);
+    let named =
+        |error: &dyn std::fmt::Display| Error::internal(format!("{}: {error}", file.display()));
+    let keys = keys.map_err(|error| named(&error))?;
+    let vault = Vault::new(&keys).map_err(|error| named(&error))?;
+    let policy = Policy { allow_http: config.allow_http, allow_private: config.allow_private };
+    let sender = Sender::new(policy).map_err(Error::internal)?;
+    Ok(Webhooks::new(ledger.clone(), sender, vault, Arc::new(jiff::Timestamp::now)))
 }
 
 /// Without a signer in the configuration every call of it fails as unreachable.

@@ -40,6 +40,8 @@ enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
+    /// Prints a new key for `webhooks.key_file`.
+    WebhookKey,
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the catalogue of error codes as Markdown.
@@ -101,6 +103,7 @@ async fn dispatch(command: Command) -> Result<bool, Error> {
             Ok(findings.iter().all(|finding| finding.agrees && finding.covered))
         }
         Command::Ledger { command: LedgerCommand::Check(file) } => check_ledger(file.load()?).await,
+        Command::WebhookKey => print(&api_webhooks::Vault::new_key().map_err(Error::internal)?),
         Command::Openapi => print(&http::openapi().to_pretty_json()?),
         Command::Errors => print(&errors()),
     }

@@ -61,6 +61,24 @@ pub struct Config {
     /// Fiat money.
     #[serde(default)]
     pub fiat: FiatConfig,
+    /// Who is told about events over HTTP; nobody without it.
+    #[serde(default)]
+    pub webhooks: Option<WebhooksConfig>,
+}
+
+/// Webhooks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhooksConfig {
+    /// A file with the keys that seal the receivers' secrets in the database, one in each line as 64
+    /// hexadecimal digits. The first seals, all open. `roadstead webhook-key` makes one.
+    pub key_file: PathBuf,
+    /// Also `http`, for local networks.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// Also receivers at private addresses, for local networks.
+    #[serde(default)]
+    pub allow_private: bool,
 }
 
 /// The HTTP server.

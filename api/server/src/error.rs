@@ -92,6 +92,7 @@ catalogue! {
     GroupRefused = "group_refused", 409, "Another transfer of the same group was refused, so none of them was posted.";
     NoHistory = "no_history", 409, "The account keeps no history, so it has only the present balance and no limits.";
     ChartTooWide = "chart_too_wide", 409, "That part of the chart has too many places; ask for a smaller part of it.";
+    WebhooksDisabled = "webhooks_disabled", 409, "This server has no [webhooks] in its configuration; ask its operator.";
     InvalidState = "invalid_state", 409, "This is not possible in the present state; the detail says why.";
     LegalHold = "legal_hold", 409, "The person's data is under legal hold and cannot be erased; lift the hold first.";
     Erased = "erased", 409, "The person's data was erased; nothing personal can be recorded under this subject again.";
@@ -113,6 +114,7 @@ catalogue! {
     BodyTooLarge = "body_too_large", 413, "The request body is larger than this server accepts.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON with the header Content-Type: application/json.";
     Unprocessable = "unprocessable", 422, "The body is JSON but not what this endpoint takes; the detail names the field.";
+    InvalidUrl = "invalid_url", 422, "The URL must be https, on the public internet, without credentials.";
     LegCount = "leg_count", 422, "A transfer has 1 to 100 legs.";
     InvalidText = "invalid_text", 422, "code has up to 64 bytes, reference up to 256, without control characters.";
     InvalidDate = "invalid_date", 422, "A date or timeout is not valid or out of range; dates are YYYY-MM-DD.";

@@ -1,6 +1,8 @@
 use api_ledger::LedgerError;
 use api_store::StoreError;
 
+use crate::VaultError;
+
 /// Why a request about webhooks failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
@@ -13,9 +15,18 @@ pub enum WebhookError {
     /// The URL is not one that may be called.
     #[error(transparent)]
     Url(#[from] SendError),
+    /// The secret cannot be sealed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The tenant has as many receivers as it may have.
+    #[error("a tenant has at most 16 webhook endpoints")]
+    TooMany,
     /// No such receiver in this tenant.
     #[error("there is no such webhook endpoint")]
     UnknownEndpoint,
+    /// A delivery stopped.
+    #[error("a delivery stopped")]
+    Stopped,
     /// The range is empty or has more than 10,000 events.
     #[error("a replay is of 1 to 10000 events")]
     Range,
@@ -45,6 +56,9 @@ pub enum SendError {
     /// The answer was not 2xx.
     #[error("the receiver answered {0}")]
     Status(u16),
+    /// The endpoint's secret cannot be opened, so nothing can be signed.
+    #[error("the endpoint's secret cannot be opened: rotate it")]
+    Secret,
     /// The client could not be set up.
     #[error("the HTTP client could not be set up")]
     Client,

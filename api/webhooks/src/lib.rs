@@ -6,6 +6,7 @@ mod repo;
 mod retry;
 mod secret;
 mod sender;
+mod vault;
 mod webhooks;
 
 pub use address::is_public;
@@ -13,4 +14,5 @@ pub use error::{SendError, WebhookError};
 pub use repo::{DeadLetter, Endpoint};
 pub use secret::Secret;
 pub use sender::{Policy, Sender, SystemResolver};
-pub use webhooks::{Report, Webhooks};
+pub use vault::{Vault, VaultError};
+pub use webhooks::{ENDPOINTS_MAX, Report, Webhooks};

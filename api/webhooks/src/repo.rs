@@ -2,8 +2,6 @@ use api_ledger::TenantId;
 use api_store::{StoreError, Tx, args};
 use uuid::Uuid;
 
-use crate::Secret;
-
 /// A receiver, without its secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -19,6 +17,10 @@ pub struct Endpoint {
     pub attempts: i64,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+    /// True while the secret before the last rotation signs too.
+    pub has_old_secret: bool,
+    /// When it was registered, in seconds since 1970.
+    pub created_at: i64,
 }
 
 /// An event that was given up.
@@ -35,10 +37,11 @@ pub struct DeadLetter {
 /// What a delivery needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
-    pub(crate) id: String,
+    pub(crate) id: Uuid,
     pub(crate) tenant: TenantId,
     pub(crate) url: String,
-    pub(crate) secrets: Vec<Secret>,
+    /// Sealed; the newest first.
+    pub(crate) secrets: Vec<Vec<u8>>,
     pub(crate) last_sequence: i64,
     pub(crate) attempts: i64,
 }
@@ -47,28 +50,64 @@ pub(crate) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
     (id, url): (Uuid, &str),
-    secret: &Secret,
+    sealed: Vec<u8>,
     last_sequence: i64,
     now: i64,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO webhook_endpoints (id, tenant, url, secret, enabled, last_sequence,
              attempts, next_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7)";
-    let values = args![id, tenant.get(), url, secret.as_bytes(), true, last_sequence, now];
+    let values = args![id, tenant.get(), url, sealed, true, last_sequence, now];
     tx.execute(sql, values).await?;
     Ok(())
 }
 
-type EndpointRow = (String, String, bool, i64, i64, Option<String>);
+type EndpointRow = (String, String, bool, i64, i64, Option<String>, bool, i64);
+
+macro_rules! select_endpoint {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, url, enabled, last_sequence, attempts, last_error,
+                 old_secret IS NOT NULL AS has_old_secret, created_at
+             FROM webhook_endpoints WHERE tenant = $1 ",
+            $rest
+        )
+    };
+}
 
 pub(crate) async fn list(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Endpoint>, StoreError> {
-    let sql = "SELECT id, url, enabled, last_sequence, attempts, last_error
-         FROM webhook_endpoints WHERE tenant = $1 ORDER BY created_at, id";
+    let sql = select_endpoint!("ORDER BY created_at, id");
     let rows: Vec<EndpointRow> = tx.fetch_all(sql, args![tenant.get()]).await?;
-    let read = |(id, url, enabled, last_sequence, attempts, last_error): EndpointRow| {
-        let id = id.parse().map_err(|_| damaged())?;
-        Ok(Endpoint { id, url, enabled, last_sequence, attempts, last_error })
-    };
-    rows.into_iter().map(read).collect()
+    rows.into_iter().map(endpoint).collect()
+}
+
+pub(crate) async fn get(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Endpoint>, StoreError> {
+    let sql = select_endpoint!("AND id = $2");
+    let row: Option<EndpointRow> = tx.fetch_optional(sql, args![tenant.get(), id]).await?;
+    row.map(endpoint).transpose()
+}
+
+fn endpoint(row: EndpointRow) -> Result<Endpoint, StoreError> {
+    Ok(Endpoint {
+        id: row.0.parse().map_err(|_| damaged())?,
+        url: row.1,
+        enabled: row.2,
+        last_sequence: row.3,
+        attempts: row.4,
+        last_error: row.5,
+        has_old_secret: row.6,
+        created_at: row.7,
+    })
+}
+
+/// How many endpoints the tenant has.
+pub(crate) async fn count(tx: &mut Tx, tenant: TenantId) -> Result<i64, StoreError> {
+    let sql = "SELECT COUNT(*) FROM webhook_endpoints WHERE tenant = $1";
+    let (count,): (i64,) = tx.fetch_one(sql, args![tenant.get()]).await?;
+    Ok(count)
 }
 
 fn damaged() -> StoreError {
@@ -77,14 +116,29 @@ fn damaged() -> StoreError {
 
 /// True when the tenant has this endpoint.
 pub(crate) async fn exists(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM webhook_endpoints WHERE tenant = $1 AND id = $2";
-    let row: Option<(i32,)> = tx.fetch_optional(sql, args![tenant.get(), id]).await?;
+    let sql = "SELECT id FROM webhook_endpoints WHERE tenant = $1 AND id = $2";
+    let row: Option<(String,)> = tx.fetch_optional(sql, args![tenant.get(), id]).await?;
     Ok(row.is_some())
 }
 
-pub(crate) async fn rotate(tx: &mut Tx, id: Uuid, secret: &Secret) -> Result<(), StoreError> {
+pub(crate) async fn rotate(tx: &mut Tx, id: Uuid, sealed: Vec<u8>) -> Result<(), StoreError> {
     let sql = "UPDATE webhook_endpoints SET old_secret = secret, secret = $2 WHERE id = $1";
-    tx.execute(sql, args![id, secret.as_bytes()]).await?;
+    tx.execute(sql, args![id, sealed]).await?;
+    Ok(())
+}
+
+/// Removes the endpoint and all that waits for it.
+pub(crate) async fn delete(tx: &mut Tx, id: Uuid) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM webhook_replays WHERE endpoint = $1", args![id]).await?;
+    tx.execute("DELETE FROM webhook_dead_letters WHERE endpoint = $1", args![id]).await?;
+    tx.execute("DELETE FROM webhook_endpoints WHERE id = $1", args![id]).await?;
+    Ok(())
+}
+
+/// Lets the endpoint have its next attempt now, whatever it waits for.
+pub(crate) async fn wake(tx: &mut Tx, id: Uuid, now: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE webhook_endpoints SET next_at = $2 WHERE id = $1 AND next_at > $2";
+    tx.execute(sql, args![id, now]).await?;
     Ok(())
 }
 
@@ -95,7 +149,7 @@ pub(crate) async fn drop_old_secret(tx: &mut Tx, id: Uuid) -> Result<(), StoreEr
 
 pub(crate) async fn set_enabled(
     tx: &mut Tx,
-    id: &str,
+    id: Uuid,
     enabled: bool,
     now: i64,
 ) -> Result<(), StoreError> {
@@ -107,7 +161,7 @@ pub(crate) async fn set_enabled(
 
 type DueRow = (String, String, String, Vec<u8>, Option<Vec<u8>>, i64, i64);
 
-/// Claims up to `limit` endpoints whose time has come, until `lease_end`.
+/// Claims up to `limit` endpoints whose time has come and that something waits for, until `lease_end`.
 pub(crate) async fn claim(
     tx: &mut Tx,
     now: i64,
@@ -115,36 +169,53 @@ pub(crate) async fn claim(
     limit: u32,
 ) -> Result<Vec<Due>, StoreError> {
     // The condition stands twice: who waited for another's claim looks at the row again.
-    let sql = "UPDATE webhook_endpoints SET next_at = $2
-         WHERE enabled AND next_at <= $1 AND id IN (
-             SELECT id FROM webhook_endpoints WHERE enabled AND next_at <= $1
-             ORDER BY next_at LIMIT $3
+    let sql = "UPDATE webhook_endpoints SET leased_until = $2
+         WHERE enabled AND next_at <= $1 AND leased_until <= $1 AND id IN (
+             SELECT e.id FROM webhook_endpoints AS e
+             WHERE e.enabled AND e.next_at <= $1 AND e.leased_until <= $1 AND (
+                 EXISTS (SELECT 1 FROM events_heads AS h
+                         WHERE h.tenant = e.tenant AND h.next > e.last_sequence + 1)
+                 OR EXISTS (SELECT 1 FROM webhook_replays AS r
+                            WHERE r.endpoint = e.id AND r.next_at <= $1)
+             ) ORDER BY e.next_at LIMIT $3
          ) RETURNING id, tenant, url, secret, old_secret, last_sequence, attempts";
     let rows: Vec<DueRow> = tx.fetch_all(sql, args![now, lease_end, limit]).await?;
     let read = |(id, tenant, url, secret, old, last_sequence, attempts): DueRow| {
+        let id = id.parse().map_err(|_| damaged())?;
         let tenant = tenant.parse().map_err(|_| damaged())?;
-        let secrets = [Some(secret), old].into_iter().flatten().map(Secret::from_bytes).collect();
+        let secrets = [Some(secret), old].into_iter().flatten().collect();
         Ok(Due { id, tenant, url, secrets, last_sequence, attempts })
     };
     rows.into_iter().map(read).collect()
 }
 
+/// When the next attempt may be made, and until when nobody else makes one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) next_at: i64,
+    pub(crate) leased_until: i64,
+}
+
+/// Saves how far the endpoint is; false when it was paused or deleted meanwhile.
 pub(crate) async fn save_progress(
     tx: &mut Tx,
     due: &Due,
-    next_at: i64,
+    times: Times,
     last_error: Option<&str>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let sql = "UPDATE webhook_endpoints SET last_sequence = $2, attempts = $3, next_at = $4,
-             last_error = COALESCE($5, last_error) WHERE id = $1";
+             leased_until = $5, last_error = COALESCE($6, last_error)
+         WHERE id = $1 RETURNING enabled";
     let error = last_error.map(str::to_owned);
-    tx.execute(sql, args![&due.id, due.last_sequence, due.attempts, next_at, error]).await?;
-    Ok(())
+    let values =
+        args![due.id, due.last_sequence, due.attempts, times.next_at, times.leased_until, error];
+    let row: Option<(bool,)> = tx.fetch_optional(sql, values).await?;
+    Ok(row.is_some_and(|(enabled,)| enabled))
 }
 
 pub(crate) async fn insert_dead_letter(
     tx: &mut Tx,
-    endpoint: &str,
+    endpoint: Uuid,
     letter: &DeadLetter,
     now: i64,
 ) -> Result<(), StoreError> {
@@ -160,11 +231,12 @@ pub(crate) async fn insert_dead_letter(
 pub(crate) async fn dead_letters(
     tx: &mut Tx,
     endpoint: Uuid,
+    after: i64,
     limit: u32,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let sql = "SELECT sequence, attempts, last_error FROM webhook_dead_letters
-         WHERE endpoint = $1 ORDER BY sequence LIMIT $2";
-    let rows: Vec<(i64, i64, String)> = tx.fetch_all(sql, args![endpoint, limit]).await?;
+         WHERE endpoint = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+    let rows: Vec<(i64, i64, String)> = tx.fetch_all(sql, args![endpoint, after, limit]).await?;
     let read = |(sequence, attempts, last_error)| DeadLetter { sequence, attempts, last_error };
     Ok(rows.into_iter().map(read).collect())
 }
@@ -182,10 +254,22 @@ pub(crate) async fn insert_replay(
     Ok(())
 }
 
+/// Sends all dead letters of the endpoint again; returns how many.
+pub(crate) async fn replay_dead_letters(
+    tx: &mut Tx,
+    endpoint: Uuid,
+    now: i64,
+) -> Result<u64, StoreError> {
+    let sql = "INSERT INTO webhook_replays (endpoint, sequence, attempts, next_at)
+         SELECT endpoint, sequence, 0, $2 FROM webhook_dead_letters WHERE endpoint = $1
+         ON CONFLICT (endpoint, sequence) DO UPDATE SET attempts = 0, next_at = excluded.next_at";
+    tx.execute(sql, args![endpoint, now]).await
+}
+
 /// Replays of the endpoint whose time has come: sequence and attempts.
 pub(crate) async fn due_replays(
     tx: &mut Tx,
-    endpoint: &str,
+    endpoint: Uuid,
     now: i64,
     limit: u32,
 ) -> Result<Vec<(i64, i64)>, StoreError> {
@@ -196,7 +280,7 @@ pub(crate) async fn due_replays(
 
 pub(crate) async fn remove_replay(
     tx: &mut Tx,
-    endpoint: &str,
+    endpoint: Uuid,
     sequence: i64,
     delivered: bool,
 ) -> Result<(), StoreError> {
@@ -211,7 +295,7 @@ pub(crate) async fn remove_replay(
 
 pub(crate) async fn delay_replay(
     tx: &mut Tx,
-    endpoint: &str,
+    endpoint: Uuid,
     sequence: i64,
     attempts: i64,
     next_at: i64,

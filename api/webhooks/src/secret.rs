@@ -5,12 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
 use rand::TryRngCore as _;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 const PREFIX: &str = "whsec_";
 
 /// What a receiver and we share. Shown to the tenant once, as `whsec_` and base64.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
+pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,15 +23,15 @@ impl Secret {
     /// 32 bytes of the operating system's randomness; `None` when it has none.
     #[must_use]
     pub fn generate() -> Option<Self> {
-        let mut bytes = vec![0; 32];
+        let mut bytes = Zeroizing::new(vec![0; 32]);
         rand::rngs::OsRng.try_fill_bytes(&mut bytes).ok()?;
         Some(Self(bytes))
     }
 
-    /// What was stored.
+    /// With these bytes.
     #[must_use]
-    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -40,7 +41,7 @@ impl Secret {
     /// What the tenant gets.
     #[must_use]
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}", STANDARD.encode(&self.0))
+        format!("{PREFIX}{}", STANDARD.encode(self.0.as_slice()))
     }
 
     /// The signature of `body` as `v1,<base64>` (Standard Webhooks, "Signature scheme", symmetric).

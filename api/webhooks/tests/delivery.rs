@@ -117,6 +117,10 @@ struct Setup {
     secret: Secret,
 }
 
+fn vault() -> Vault {
+    Vault::new(&"17".repeat(32)).unwrap()
+}
+
 const LOCAL: Policy = Policy { allow_http: true, allow_private: true };
 
 impl Setup {
@@ -130,7 +134,7 @@ impl Setup {
             Timestamp::from_second(seconds).unwrap()
         });
         let ledger = Ledger::with_clock(test_db.db.clone(), Arc::clone(&clock));
-        let webhooks = Webhooks::new(ledger.clone(), Sender::new(LOCAL).unwrap(), clock);
+        let webhooks = Webhooks::new(ledger.clone(), Sender::new(LOCAL).unwrap(), vault(), clock);
         let (tenant, receiver) = (TenantId::new(Uuid::new_v4()), Receiver::start().await);
         let mut tx = test_db.db.begin().await.unwrap();
         let url = format!("http://{}/hook", receiver.address);
@@ -235,7 +239,7 @@ async fn failures_are_repeated_in_order_then_given_up_and_can_be_replayed() {
 
     let mut tx = setup.ledger.db().begin().await.unwrap();
     let (webhooks, tenant, id) = (&setup.webhooks, setup.tenant, setup.id);
-    let letters = webhooks.dead_letters(&mut tx, tenant, id, 10).await.unwrap();
+    let letters = webhooks.dead_letters(&mut tx, tenant, id, 0, 10).await.unwrap();
     assert_eq!((letters[0].sequence, letters[0].attempts), (1, 10));
     assert!(matches!(webhooks.replay(&mut tx, tenant, id, 2, 1).await, Err(WebhookError::Range)));
     let stranger = TenantId::new(Uuid::new_v4());
@@ -247,7 +251,7 @@ async fn failures_are_repeated_in_order_then_given_up_and_can_be_replayed() {
     tx.commit().await.unwrap();
     assert_eq!(setup.deliver_after(2).await.1, [1, 2]);
     let mut tx = setup.ledger.db().begin().await.unwrap();
-    assert_eq!(webhooks.dead_letters(&mut tx, tenant, id, 10).await.unwrap(), []);
+    assert_eq!(webhooks.dead_letters(&mut tx, tenant, id, 0, 10).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -263,6 +267,82 @@ async fn a_receiver_that_is_gone_is_switched_off() {
     setup.webhooks.set_enabled(&mut tx, setup.tenant, setup.id, true).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(setup.deliver_after(1).await.1, [1]);
+}
+
+async fn a_slow_receiver_holds_nobody_up(engine: Engine) {
+    let setup = Setup::new(engine).await;
+    // It takes connections and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    for number in 0..3 {
+        let url = format!("http://{}/{number}", silent.local_addr().unwrap());
+        setup.webhooks.create(&mut tx, setup.tenant, &url, 0).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let webhooks = setup.webhooks.clone();
+    let running = tokio::spawn(async move { webhooks.run(stopped).await });
+    let started = std::time::Instant::now();
+    let mut places = Vec::new();
+    for round in 0..3 {
+        setup.emit(10).await;
+        while places.len() < (round + 1) * 10 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            places.extend(setup.receiver.take().iter().map(Message::sequence));
+            assert!(started.elapsed().as_secs() < 9, "{places:?}");
+        }
+    }
+    assert_eq!(places, (1..=30).collect::<Vec<i64>>());
+    running.abort();
+    drop(stop);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_receiver_holds_nobody_up_on_sqlite() {
+    a_slow_receiver_holds_nobody_up(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_receiver_holds_nobody_up_on_postgres() {
+    a_slow_receiver_holds_nobody_up(Engine::Postgres).await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_retried_at_once_and_a_deleted_receiver_gets_nothing() {
+    let setup = Setup::new(Engine::Sqlite).await;
+    setup.emit(2).await;
+    setup.receiver.answer(500);
+    for _ in 0..10 {
+        setup.deliver_after(100_000).await;
+    }
+    // The second event fails now, and waits.
+    setup.deliver_after(0).await;
+    setup.receiver.answer(200);
+    assert_eq!(setup.deliver_after(0).await.1, [0; 0]);
+    let (webhooks, tenant, id) = (&setup.webhooks, setup.tenant, setup.id);
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    assert_eq!(webhooks.retry_dead_letters(&mut tx, tenant, id).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(setup.deliver_after(0).await.1, [1, 2], "both, without waiting");
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    assert_eq!(webhooks.dead_letters(&mut tx, tenant, id, 0, 10).await.unwrap(), []);
+    webhooks.delete(&mut tx, tenant, id).await.unwrap();
+    let gone = webhooks.get(&mut tx, tenant, id).await;
+    assert!(matches!(gone, Err(WebhookError::UnknownEndpoint)));
+    tx.commit().await.unwrap();
+    setup.emit(1).await;
+    assert_eq!(setup.deliver_after(1).await.1, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_tenant_has_a_limited_number_of_receivers() {
+    let setup = Setup::new(Engine::Sqlite).await;
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    for _ in 1..ENDPOINTS_MAX {
+        setup.webhooks.create(&mut tx, setup.tenant, "http://127.0.0.1:9/", 0).await.unwrap();
+    }
+    let one_more = setup.webhooks.create(&mut tx, setup.tenant, "http://127.0.0.1:9/", 0).await;
+    assert!(matches!(one_more, Err(WebhookError::TooMany)));
 }
 
 /// Always the same answer, as an attacker's name server could give.

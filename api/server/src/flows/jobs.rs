@@ -45,6 +45,11 @@ pub(crate) fn start(app: &App, stop: &watch::Receiver<bool>) -> JoinSet<()> {
         stop,
         |app| async move { tidy_ledger(&app).await },
     );
+    if let Some(webhooks) = app.webhooks.clone() {
+        // Each receiver is leased by itself, so every server takes its share.
+        let stop = stop.clone();
+        jobs.spawn(async move { webhooks.run(stop).await });
+    }
     spawn(
         &mut jobs,
         app,

@@ -19,6 +19,7 @@ mod subjects;
 mod tenants;
 mod transfers;
 mod views;
+mod webhooks;
 mod withdrawals;
 
 use std::time::{Duration, Instant};
@@ -105,6 +106,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(operator::resume))
         .routes(routes!(events::list))
         .merge(ledger::routes())
+        .merge(webhooks::routes())
         .routes(routes!(status::live))
         .routes(routes!(status::ready))
 }

@@ -1,11 +1,13 @@
 //! The ledger over HTTP, on SQLite and on PostgreSQL, against the real server without any chain.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, reason = "tests")]
 
 mod accounts;
+mod docs;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenancy;
 mod transfers;
+mod webhooks;
 mod world;
 
 /// A test on each engine of a function `fn name(world: &World)`.

@@ -21,8 +21,8 @@ pub(crate) struct Server {
     _process: Child,
     pub(crate) address: SocketAddr,
     pub(crate) folder: TempDir,
-    _test_db: TestDb,
-    _runtime: tokio::runtime::Runtime,
+    test_db: TestDb,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Server {
@@ -34,16 +34,19 @@ impl Server {
         std::fs::write(file("operator.key"), OPERATOR_KEY).unwrap();
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\noperator_key_file = \"{}\"\n\n[database]\nurl = \"{}\"\n\n\
+             [webhooks]\nkey_file = \"{}\"\nallow_http = true\nallow_private = true\n\n\
              [log]\norigin = \"roadstead.local/test\"\n\n[fiat]\ncurrencies = [\"EUR\", \"CNY\"]\n\
              statement_folder = \"{}\"\n",
             file("operator.key").display(),
             test_db.url,
+            file("webhook.key").display(),
             file("statements").display(),
         );
         std::fs::create_dir(file("statements")).unwrap();
+        std::fs::write(file("webhook.key"), "1f".repeat(32)).unwrap();
         std::fs::write(file("roadstead.toml"), config).unwrap();
         let (process, address) = serve(folder.path());
-        Self { _process: process, address, folder, _test_db: test_db, _runtime: runtime }
+        Self { _process: process, address, folder, test_db, runtime }
     }
 
     /// A command of the server's program on the same configuration.
@@ -57,6 +60,17 @@ impl Server {
         let output = self.command(&["ledger", "check"]);
         let words = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && words.starts_with("clean: "), "{output:?}");
+    }
+
+    /// Both secrets of a webhook endpoint as they lie in the database.
+    pub(crate) fn stored_webhook_secrets(&self, endpoint: &str) -> Vec<Vec<u8>> {
+        let sql = "SELECT secret, old_secret FROM webhook_endpoints WHERE id = $1";
+        self.runtime.block_on(async {
+            let mut tx = self.test_db.db.read().await.unwrap();
+            let (new, old): (Vec<u8>, Vec<u8>) =
+                tx.fetch_one(sql, api_store::args![endpoint]).await.unwrap();
+            vec![new, old]
+        })
     }
 
     pub(crate) fn operator(&self) -> Client {

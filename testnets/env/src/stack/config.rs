@@ -91,10 +91,12 @@ pub(super) fn server(
         options.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", path("roadstead.db")));
     let mut text = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\noperator_key_file = \"{}\"\n\n[database]\nurl = \"{database}\"\n\n\
-         [signer]\nsocket = \"{}\"\n\n[log]\norigin = \"{ORIGIN}\"\ncheckpoint_ms = 300\nanchor_ms = 1500\n\n\
+         [signer]\nsocket = \"{}\"\n\n[webhooks]\nkey_file = \"{}\"\nallow_http = true\n\
+         allow_private = true\n\n[log]\norigin = \"{ORIGIN}\"\ncheckpoint_ms = 300\nanchor_ms = 1500\n\n\
          [fiat]\ncurrencies = [\"EUR\", \"CNY\"]\nstatement_folder = \"{}\"\n",
         path("operator.key"),
         path("signer.sock"),
+        path("webhook.key"),
         path("statements"),
     );
     for network in networks(folder, env) {

@@ -265,6 +265,7 @@ impl Stack {
         std::fs::create_dir_all(self.statements()).map_err(at(self.statements()))?;
         write("operator.key", &self.operator_key, 0o600)?;
         write("passphrase", &hex::encode(rand::random::<[u8; 16]>()), 0o600)?;
+        write("webhook.key", &hex::encode(rand::random::<[u8; 32]>()), 0o600)?;
         write("bitcoin.password", "roadstead", 0o600)?;
         write("signer.toml", config::SIGNER, 0o600)?;
         write("policy.toml", &config::policy(env, &self.tokens), 0o600)?;

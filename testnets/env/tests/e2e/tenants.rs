@@ -52,6 +52,8 @@ impl Belongings {
         let transfer_id =
             world.tenant.post("/v1/ledger/transfers", ledger.transfer()).await.unwrap();
         let quote = world.tenant.post("/v1/ledger/quotes", quote()).await.unwrap();
+        let hook = json!({ "url": "http://127.0.0.1:9/" });
+        let hook = world.tenant.post("/v1/webhooks", hook).await.unwrap();
         let intents = world.operator.get("/v1/treasury/intents").await.unwrap();
         let ids = vec![
             ("/v1/customers/", alice.clone()),
@@ -61,6 +63,7 @@ impl Belongings {
             ("/v1/ledger/accounts/", ledger.0[0].clone()),
             ("/v1/ledger/transfers/", text(&transfer_id, "id")),
             ("/v1/ledger/quotes/", text(&quote, "id")),
+            ("/v1/webhooks/", text(&hook, "id")),
             ("/v1/loans/", text(&loan, "id")),
             ("/v1/loan-products/", product.clone()),
             ("/v1/audit/records/", record),
@@ -130,6 +133,8 @@ impl Belongings {
             "/v1/ledger/transfers/batch" | "/v1/ledger/transfers/dry-run" => {
                 json!({ "transfers": [self.ledger.transfer()] })
             }
+            "/v1/webhooks" => json!({ "url": "http://127.0.0.1:9/" }),
+            "/v1/webhooks/{id}/replay" => json!({ "first": 1, "last": 2 }),
             "/v1/ledger/quotes" => quote(),
             "/v1/ledger/quotes/{id}/convert" => self.ledger.conversion(),
             "/v1/treasury/sweeps" => json!({ "asset": "ETH" }),

@@ -1,0 +1,348 @@
+use api_webhooks::{DeadLetter, Endpoint, WebhookError, Webhooks};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::auth::{Caller, Scope};
+use super::extract::{Args, Body, Params};
+use super::ledger::check_limit;
+use super::missing;
+use super::problem::{Problem, ProblemDocument};
+use crate::app::App;
+use crate::error::{Code, Error};
+
+const MS_PER_SECOND: i64 = 1000;
+
+/// The routes below `/v1/webhooks`.
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get, delete))
+        .routes(routes!(rotate_secret))
+        .routes(routes!(drop_old_secret))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(replay))
+        .routes(routes!(dead_letters))
+        .routes(routes!(retry_dead_letters))
+}
+
+fn webhooks(app: &App) -> Result<&Webhooks, Error> {
+    app.webhooks.as_ref().ok_or_else(|| Code::WebhooksDisabled.into())
+}
+
+impl From<WebhookError> for Error {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::Store(error) => error.into(),
+            WebhookError::Ledger(error) => error.into(),
+            WebhookError::Url(error) => Self::refuse(Code::InvalidUrl, error.to_string()),
+            WebhookError::UnknownEndpoint => missing("webhook endpoint"),
+            WebhookError::Range => Self::refuse(Code::Unprocessable, error.to_string()),
+            WebhookError::TooMany => Self::refuse(Code::InvalidState, error.to_string()),
+            WebhookError::Vault(_) | WebhookError::Stopped => Self::internal(error),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EndpointView {
+    id: Uuid,
+    url: String,
+    /// False when it is paused, by you or because it answered 410.
+    enabled: bool,
+    /// The last event that was delivered or given up.
+    last_sequence: i64,
+    /// How often the next one was tried in vain.
+    attempts: i64,
+    /// Why the last attempt that failed did so.
+    last_error: Option<String>,
+    /// True while the secret before the last rotation signs too.
+    has_old_secret: bool,
+    created_at: String,
+}
+
+impl From<Endpoint> for EndpointView {
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            id: endpoint.id,
+            url: endpoint.url,
+            enabled: endpoint.enabled,
+            last_sequence: endpoint.last_sequence,
+            attempts: endpoint.attempts,
+            last_error: endpoint.last_error,
+            has_old_secret: endpoint.has_old_secret,
+            created_at: super::views::time(endpoint.created_at.saturating_mul(MS_PER_SECOND)),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewEndpoint {
+    /// Where to send events: `https`, on the public internet, without credentials.
+    url: String,
+    /// Send the events after this place of your sequence, 0 for all; only new ones when absent.
+    after: Option<i64>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EndpointCreated {
+    #[serde(flatten)]
+    endpoint: EndpointView,
+    /// What signs its messages (`whsec_…`). It is shown once and stored sealed.
+    secret: String,
+}
+
+/// Registers a receiver of your events. Messages are signed by the Standard Webhooks specification.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewEndpoint, security(("api_key" = [])),
+    responses((status = 201, body = EndpointCreated), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    body: Body<NewEndpoint>,
+) -> Result<(StatusCode, Json<EndpointCreated>), Problem> {
+    caller.require(Scope::Webhooks)?;
+    let (webhooks, tenant) = (webhooks(&app)?, caller.tenant.into());
+    if body.value.url.len() > 2000 || body.value.url.chars().any(char::is_control) {
+        return Err(Error::from(Code::InvalidUrl).into());
+    }
+    let mut tx = app.db.begin().await?;
+    let after = match body.value.after {
+        Some(after) => after,
+        None => app.ledger.last_event(&mut tx, tenant).await?,
+    };
+    let (id, secret) = webhooks.create(&mut tx, tenant, &body.value.url, after).await?;
+    let endpoint = webhooks.get(&mut tx, tenant, id).await?.into();
+    tx.commit().await?;
+    let created = EndpointCreated { endpoint, secret: secret.reveal() };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Lists your receivers, without their secrets.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", security(("api_key" = [])),
+    responses((status = 200, body = Vec<EndpointView>), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Json<Vec<EndpointView>>, Problem> {
+    caller.require(Scope::Read)?;
+    let mut tx = app.db.read().await?;
+    let found = webhooks(&app)?.list(&mut tx, caller.tenant.into()).await?;
+    Ok(Json(found.into_iter().map(EndpointView::from).collect()))
+}
+
+/// Shows a receiver.
+#[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = EndpointView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<Json<EndpointView>, Problem> {
+    caller.require(Scope::Read)?;
+    let mut tx = app.db.read().await?;
+    Ok(Json(webhooks(&app)?.get(&mut tx, caller.tenant.into(), id).await?.into()))
+}
+
+/// Removes a receiver and all that waits for it.
+#[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 204, description = "Removed"), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<StatusCode, Problem> {
+    caller.require(Scope::Webhooks)?;
+    let mut tx = app.db.begin().await?;
+    webhooks(&app)?.delete(&mut tx, caller.tenant.into(), id).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NewSecret {
+    /// The new secret. It is shown once and stored sealed.
+    secret: String,
+}
+
+/// Makes a new secret. From now on the new one and the one before both sign every message, until the
+/// old one is dropped: replace it in the receiver in between.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret", tag = "webhooks", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = NewSecret), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn rotate_secret(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<Json<NewSecret>, Problem> {
+    caller.require(Scope::Webhooks)?;
+    let mut tx = app.db.begin().await?;
+    let secret = webhooks(&app)?.rotate_secret(&mut tx, caller.tenant.into(), id).await?;
+    tx.commit().await?;
+    Ok(Json(NewSecret { secret: secret.reveal() }))
+}
+
+/// Ends the use of the secret before the last rotation.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/drop-old-secret", tag = "webhooks", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = EndpointView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn drop_old_secret(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<Json<EndpointView>, Problem> {
+    caller.require(Scope::Webhooks)?;
+    let (webhooks, tenant) = (webhooks(&app)?, caller.tenant.into());
+    let mut tx = app.db.begin().await?;
+    webhooks.drop_old_secret(&mut tx, tenant, id).await?;
+    let view = webhooks.get(&mut tx, tenant, id).await?.into();
+    tx.commit().await?;
+    Ok(Json(view))
+}
+
+/// Sends nothing more for now; what happens meanwhile is sent after `resume`.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/pause", tag = "webhooks", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = EndpointView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn pause(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<Json<EndpointView>, Problem> {
+    set_enabled(&app, &caller, id, false).await
+}
+
+/// Goes on after a pause, at once.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/resume", tag = "webhooks", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = EndpointView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn resume(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<Json<EndpointView>, Problem> {
+    set_enabled(&app, &caller, id, true).await
+}
+
+async fn set_enabled(
+    app: &App,
+    caller: &Caller,
+    id: Uuid,
+    enabled: bool,
+) -> Result<Json<EndpointView>, Problem> {
+    caller.require(Scope::Webhooks)?;
+    let (webhooks, tenant) = (webhooks(app)?, caller.tenant.into());
+    let mut tx = app.db.begin().await?;
+    webhooks.set_enabled(&mut tx, tenant, id, enabled).await?;
+    let view = webhooks.get(&mut tx, tenant, id).await?.into();
+    tx.commit().await?;
+    Ok(Json(view))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Replay {
+    /// The first place.
+    first: i64,
+    /// The last place; at most 10,000 events.
+    last: i64,
+}
+
+/// Sends a range of events again, beside the stream, with the same `webhook-id` as before.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/replay", tag = "webhooks", params(("id" = Uuid, Path)),
+    request_body = Replay, security(("api_key" = [])),
+    responses((status = 202, description = "They will be sent"), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn replay(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+    body: Body<Replay>,
+) -> Result<StatusCode, Problem> {
+    caller.require(Scope::Webhooks)?;
+    let Replay { first, last } = body.value;
+    let mut tx = app.db.begin().await?;
+    webhooks(&app)?.replay(&mut tx, caller.tenant.into(), id, first, last).await?;
+    tx.commit().await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeadLettersQuery {
+    /// The last `sequence` of the page before; 0 to begin.
+    #[serde(default)]
+    after: i64,
+    /// At most this many, 1 to 500; 100 when absent.
+    #[serde(default = "default_limit")]
+    limit: u32,
+}
+
+const fn default_limit() -> u32 {
+    100
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeadLetterView {
+    /// The event's place.
+    sequence: i64,
+    /// How often it was tried.
+    attempts: i64,
+    /// Why the last attempt failed.
+    last_error: String,
+}
+
+impl From<DeadLetter> for DeadLetterView {
+    fn from(letter: DeadLetter) -> Self {
+        let DeadLetter { sequence, attempts, last_error } = letter;
+        Self { sequence, attempts, last_error }
+    }
+}
+
+/// The events that were given up after the last attempt.
+#[utoipa::path(get, path = "/v1/webhooks/{id}/dead-letters", tag = "webhooks",
+    params(("id" = Uuid, Path), DeadLettersQuery), security(("api_key" = [])),
+    responses((status = 200, body = Vec<DeadLetterView>), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn dead_letters(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+    Args(query): Args<DeadLettersQuery>,
+) -> Result<Json<Vec<DeadLetterView>>, Problem> {
+    caller.require(Scope::Read)?;
+    let limit = check_limit(query.limit)?;
+    let mut tx = app.db.read().await?;
+    let tenant = caller.tenant.into();
+    let found = webhooks(&app)?.dead_letters(&mut tx, tenant, id, query.after, limit).await?;
+    Ok(Json(found.into_iter().map(DeadLetterView::from).collect()))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Retried {
+    /// How many will be sent again.
+    count: u64,
+}
+
+/// Sends all events that were given up again, at once.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/dead-letters/retry", tag = "webhooks", params(("id" = Uuid, Path)),
+    security(("api_key" = [])),
+    responses((status = 202, body = Retried), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn retry_dead_letters(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+) -> Result<(StatusCode, Json<Retried>), Problem> {
+    caller.require(Scope::Webhooks)?;
+    let mut tx = app.db.begin().await?;
+    let count = webhooks(&app)?.retry_dead_letters(&mut tx, caller.tenant.into(), id).await?;
+    tx.commit().await?;
+    Ok((StatusCode::ACCEPTED, Json(Retried { count })))
+}

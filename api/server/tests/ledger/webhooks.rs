@@ -1,0 +1,288 @@
+//! Deliveries of the running server to a receiver, verified by the specification's own libraries.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::on_both_engines;
+use crate::world::{World, id, transfer, unique};
+
+on_both_engines! {
+    a_delivery_is_verified_by_the_specifications_library
+    a_receiver_is_paused_replayed_and_removed
+    promise_34_nobody_sees_or_moves_another_tenants_receiver
+    promise_04_secrets_are_shown_once_and_lie_sealed
+}
+
+/// A message as it arrived.
+#[derive(Clone, Debug)]
+struct Message {
+    headers: Value,
+    body: String,
+}
+
+impl Message {
+    fn sequence(&self) -> i64 {
+        let body: Value = serde_json::from_str(&self.body).unwrap();
+        body["sequence"].as_i64().unwrap()
+    }
+}
+
+/// A receiver on a port of its own that answers with `status`.
+#[derive(Clone)]
+struct Receiver {
+    url: String,
+    status: Arc<AtomicU16>,
+    messages: Arc<Mutex<Vec<Message>>>,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let (status, messages) = (Arc::new(AtomicU16::new(204)), Arc::default());
+        let receiver = Self { url, status, messages };
+        let own = receiver.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut stream = BufReader::new(stream);
+                let message = read(&mut stream);
+                let status = own.status.load(Ordering::SeqCst);
+                own.messages.lock().unwrap().push(message);
+                let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.get_mut().write_all(answer.as_bytes());
+            }
+        });
+        receiver
+    }
+
+    /// Waits for `count` messages and takes them.
+    #[track_caller]
+    fn take(&self, count: usize) -> Vec<Message> {
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.messages.lock().unwrap().len() < count {
+            assert!(Instant::now() < end, "{:?}", self.messages.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::mem::take(&mut *self.messages.lock().unwrap())
+    }
+
+    fn places(&self, count: usize) -> Vec<i64> {
+        self.take(count).iter().map(Message::sequence).collect()
+    }
+}
+
+fn read(stream: &mut BufReader<std::net::TcpStream>) -> Message {
+    let mut headers = json!({});
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            if line.trim_end().is_empty() {
+                break;
+            }
+            continue;
+        };
+        if name == "content-length" {
+            length = value.parse().unwrap();
+        }
+        headers[name] = json!(value);
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    Message { headers, body: String::from_utf8(body).unwrap() }
+}
+
+/// Fetches the library once; `None` where there is no registry and no npm, which CI must have.
+fn library() -> Option<PathBuf> {
+    static ONCE: Mutex<()> = Mutex::new(());
+    let _guard = ONCE.lock().unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("standardwebhooks-1.0.0");
+    if folder.join("node_modules/standardwebhooks").exists() {
+        return Some(folder);
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    let install = ["install", "--no-audit", "--no-fund", "standardwebhooks@1.0.0", "--prefix"];
+    let done = Command::new("npm").args(install).arg(&folder).output();
+    if done.as_ref().is_ok_and(|output| output.status.success()) {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{done:?}");
+    println!("not run: npm cannot install standardwebhooks");
+    None
+}
+
+/// What the docs tell a receiver in Node.js to do.
+const VERIFY: &str = r#"
+const { Webhook } = require("standardwebhooks");
+const { secret, headers, body } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+console.log(JSON.stringify(new Webhook(secret).verify(body, headers)));
+"#;
+
+/// True when the library takes the message for `secret`.
+fn verifies(library: &Path, message: &Message, secret: &str) -> bool {
+    let input = json!({ "secret": secret, "headers": message.headers, "body": message.body });
+    let mut node = Command::new("node")
+        .args(["-e", VERIFY])
+        .env("NODE_PATH", library.join("node_modules"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    node.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    if !output.status.success() {
+        return false;
+    }
+    let verified: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(verified, serde_json::from_str::<Value>(&message.body).unwrap());
+    true
+}
+
+fn create(world: &World, receiver: &Receiver) -> (String, String) {
+    let body = json!({ "url": receiver.url, "after": 0 });
+    let hook = world.tenant.post("/v1/webhooks", &body).expect(201);
+    (id(&hook), hook["secret"].as_str().unwrap().to_owned())
+}
+
+fn act(world: &World, hook: &str, what: &str) -> crate::support::Answer {
+    world.tenant.post(&format!("/v1/webhooks/{hook}/{what}"), &json!({}))
+}
+
+fn a_delivery_is_verified_by_the_specifications_library(world: &World) {
+    let Some(library) = library() else { return };
+    let receiver = Receiver::start();
+    let (hook, secret) = create(world, &receiver);
+    assert!(secret.starts_with("whsec_"));
+    let (bank, ann) = world.bank_and_customer(7);
+    let message = receiver.take(1).remove(0);
+    assert!(verifies(&library, &message, &secret));
+    let mut forged = message.clone();
+    forged.body = forged.body.replace("\"7\"", "\"8\"");
+    assert_ne!(forged.body, message.body);
+    assert!(!verifies(&library, &forged, &secret));
+    let body: Value = serde_json::from_str(&message.body).unwrap();
+    assert_eq!(body["type"], "ledger.transfer");
+    assert_eq!(body["data"]["legs"][0], json!({ "debit": bank, "credit": ann, "amount": "7" }));
+    let listed = world.tenant.get("/v1/events").expect(200);
+    assert_eq!(listed["items"][0]["data"], body["data"], "the stream says the same");
+
+    // Two live secrets: while the receiver is changed over, both verify.
+    let rotated = act(world, &hook, "rotate-secret").expect(200);
+    let rotated = rotated["secret"].as_str().unwrap();
+    world.post(&transfer(&bank, &ann, 1)).expect(201);
+    let both = receiver.take(1).remove(0);
+    assert!(verifies(&library, &both, &secret) && verifies(&library, &both, rotated));
+    assert_eq!(act(world, &hook, "drop-old-secret").expect(200)["has_old_secret"], false);
+    world.post(&transfer(&bank, &ann, 1)).expect(201);
+    let one = receiver.take(1).remove(0);
+    assert!(!verifies(&library, &one, &secret) && verifies(&library, &one, rotated));
+}
+
+fn a_receiver_is_paused_replayed_and_removed(world: &World) {
+    let receiver = Receiver::start();
+    let (hook, _) = create(world, &receiver);
+    let (bank, ann) = world.bank_and_customer(7);
+    assert_eq!(receiver.places(1), [1]);
+    assert_eq!(act(world, &hook, "pause").expect(200)["enabled"], false);
+    for _ in 0..3 {
+        world.post(&transfer(&bank, &ann, 1)).expect(201);
+    }
+    world.tenant.wait_for("/v1/events", |page| page["next"] == 4);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(receiver.messages.lock().unwrap().is_empty());
+    act(world, &hook, "resume").expect(200);
+    assert_eq!(receiver.places(3), [2, 3, 4]);
+
+    let path = format!("/v1/webhooks/{hook}");
+    let replay = |first: i64, last: i64| {
+        let body = json!({ "first": first, "last": last });
+        world.tenant.post(&format!("{path}/replay"), &body)
+    };
+    assert_eq!(replay(2, 3).status, 202);
+    assert_eq!(receiver.places(2), [2, 3]);
+    assert_eq!(replay(3, 2).refusal(), (422, "unprocessable"));
+    assert_eq!(replay(1, 10_001).refusal(), (422, "unprocessable"));
+
+    receiver.status.store(500, Ordering::SeqCst);
+    world.post(&transfer(&bank, &ann, 1)).expect(201);
+    let shown = world.tenant.wait_for(&path, |hook| hook["attempts"].as_i64() > Some(0));
+    assert_eq!(shown["last_error"], "the receiver answered 500");
+    assert_eq!(world.tenant.get(&format!("{path}/dead-letters")).expect(200), json!([]));
+    let retried = act(world, &hook, "dead-letters/retry").expect(202);
+    assert_eq!(retried["count"], 0);
+    receiver.status.store(410, Ordering::SeqCst);
+    act(world, &hook, "resume").expect(200);
+    world.tenant.wait_for(&path, |hook| hook["enabled"] == false);
+    assert_eq!(world.tenant.delete(&path).status, 204);
+    assert_eq!(world.tenant.get(&path).refusal(), (404, "not_found"));
+    for (url, status, code) in [
+        ("ftp://example.com/", 422, "invalid_url"),
+        ("https://user:secret@example.com/", 422, "invalid_url"),
+        ("nonsense", 422, "invalid_url"),
+    ] {
+        let answer = world.tenant.post("/v1/webhooks", &json!({ "url": url }));
+        assert_eq!(answer.refusal(), (status, code), "{url}");
+    }
+}
+
+fn promise_34_nobody_sees_or_moves_another_tenants_receiver(world: &World) {
+    let receiver = Receiver::start();
+    let (hook, _) = create(world, &receiver);
+    let stranger = world.server.tenant(&unique("stranger"));
+    let path = format!("/v1/webhooks/{hook}");
+    assert_eq!(stranger.get("/v1/webhooks").expect(200), json!([]));
+    assert_eq!(stranger.get(&path).refusal(), (404, "not_found"));
+    assert_eq!(stranger.get(&format!("{path}/dead-letters")).refusal(), (404, "not_found"));
+    for what in ["rotate-secret", "drop-old-secret", "pause", "resume", "dead-letters/retry"] {
+        let answer = stranger.post(&format!("{path}/{what}"), &json!({}));
+        assert_eq!(answer.refusal(), (404, "not_found"), "{what}");
+    }
+    let replay = json!({ "first": 1, "last": 1 });
+    assert_eq!(stranger.post(&format!("{path}/replay"), &replay).refusal(), (404, "not_found"));
+    assert_eq!(stranger.delete(&path).refusal(), (404, "not_found"));
+    // It is told about its own tenant's events alone.
+    let new = json!({ "code": "a", "asset": "EUR", "side": "debit", "floor": "none" });
+    let a = id(&stranger.post("/v1/ledger/accounts", &new).expect(201));
+    let new = json!({ "code": "b", "asset": "EUR", "side": "debit", "floor": "none" });
+    let b = id(&stranger.post("/v1/ledger/accounts", &new).expect(201));
+    stranger.post("/v1/ledger/transfers", &transfer(&a, &b, 1)).expect(201);
+    stranger.wait_for("/v1/events", |page| page["next"] == 1);
+    let (bank, _) = world.bank_and_customer(3);
+    let message = receiver.take(1).remove(0);
+    assert!(message.body.contains(&format!("\"debit\":\"{bank}\"")), "{message:?}");
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(receiver.messages.lock().unwrap().is_empty());
+}
+
+fn promise_04_secrets_are_shown_once_and_lie_sealed(world: &World) {
+    let receiver = Receiver::start();
+    let (hook, secret) = create(world, &receiver);
+    let shown = world.tenant.get(&format!("/v1/webhooks/{hook}"));
+    let listed = world.tenant.get("/v1/webhooks");
+    for answer in [shown, listed] {
+        assert!(!answer.body.to_string().contains("whsec_"), "{answer:?}");
+    }
+    let rotated = act(world, &hook, "rotate-secret").expect(200);
+    let rotated = rotated["secret"].as_str().unwrap().to_owned();
+    use base64::Engine as _;
+    for secret in [secret, rotated] {
+        let text = secret.strip_prefix("whsec_").unwrap().to_owned();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(&text).unwrap();
+        assert_eq!(bytes.len(), 32);
+        let stored = world.server.stored_webhook_secrets(&hook);
+        assert_eq!(stored.len(), 2);
+        for sealed in stored {
+            assert!(!sealed.windows(32).any(|window| window == bytes));
+            assert!(!sealed.windows(text.len()).any(|window| window == text.as_bytes()));
+        }
+    }
+}
