@@ -7,7 +7,7 @@ use api_ledger::{Floor, Ledger, Leg, NewAccount, Side, TenantId, Transfer, Trans
 use uuid::Uuid;
 
 #[tokio::main]
-pub async fn main() -> anyhow::Result<()> {
+pub(crate) async fn main() -> anyhow::Result<()> {
     // Your own database: SQLite in a file, or `Db::connect("postgres://…")`.
     let folder = tempfile::tempdir()?;
     let db = api_store::Db::open_sqlite(&folder.path().join("books.db")).await?;

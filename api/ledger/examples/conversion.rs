@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 #[tokio::main]
-pub async fn main() -> anyhow::Result<()> {
+pub(crate) async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let db = api_store::Db::open_sqlite(&folder.path().join("books.db")).await?;
     db.migrate().await?;

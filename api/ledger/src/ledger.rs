@@ -8,8 +8,8 @@ use crate::account::{CLOSED, FROZEN};
 use crate::posting::{self, ATTEMPTS_MAX, Results};
 use crate::transfer::{Action, Posted, Transfer};
 use crate::{
-    Account, AccountId, Balance, CheckReport, Floor, LedgerError, NewAccount, PostError, Refusal,
-    StoredTransfer, TenantId, Totals, TransferId, VelocityLimit, check, repo,
+    Account, AccountId, Balance, CheckReport, Floor, LedgerError, NewAccount, PostError, Recorder,
+    Refusal, StoredTransfer, TenantId, Totals, TransferId, VelocityLimit, check, repo,
 };
 
 const CODE_BYTES_MAX: usize = 256;
@@ -22,6 +22,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Ledger {
     db: Db,
     clock: Clock,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl fmt::Debug for Ledger {
@@ -45,7 +46,14 @@ impl Ledger {
     /// The same by another clock.
     #[must_use]
     pub fn with_clock(db: Db, clock: Clock) -> Self {
-        Self { db, clock }
+        Self { db, clock, recorder: None }
+    }
+
+    /// The same, telling `recorder` of all that it commits itself.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     /// The database.
@@ -305,7 +313,8 @@ impl Ledger {
 
     async fn post_groups_once(&self, groups: &[&[Transfer]]) -> Result<Results, LedgerError> {
         let mut tx = self.db.begin().await?;
-        let results = posting::attempt(&mut tx, self.now(), groups).await?;
+        let results =
+            posting::attempt(&mut tx, self.now(), groups, self.recorder.as_deref()).await?;
         tx.commit().await?;
         Ok(results)
     }

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use crate::book::{Applied, Book};
 use crate::ledger::timestamp;
 use crate::transfer::{Outcome, Posted, Transfer};
-use crate::{LedgerError, Refusal, TRANSFERS_MAX, TenantId, TransferId, repo, velocity};
+use crate::{
+    LedgerError, Recorder, Refusal, TRANSFERS_MAX, TenantId, TransferId, recorder, repo, velocity,
+};
 
 /// How often a posting is tried again when another one took the same id, or after a deadlock.
 pub(crate) const ATTEMPTS_MAX: u32 = 8;
@@ -21,13 +23,13 @@ pub(crate) async fn post_groups_in(
     groups: &[&[Transfer]],
 ) -> Result<Results, LedgerError> {
     if tx.engine() == Engine::Sqlite {
-        return attempt(tx, now, groups).await;
+        return attempt(tx, now, groups, None).await;
     }
     let mut attempts = 0_u32;
     loop {
         attempts = attempts.saturating_add(1);
         tx.execute("SAVEPOINT ledger_posting", Vec::new()).await?;
-        match attempt(tx, now, groups).await {
+        match attempt(tx, now, groups, None).await {
             Err(error) if error.is_unique_violation() && attempts < ATTEMPTS_MAX => {
                 tx.execute("ROLLBACK TO SAVEPOINT ledger_posting", Vec::new()).await?;
             }
@@ -45,9 +47,16 @@ pub(crate) async fn attempt(
     tx: &mut Tx,
     now: Timestamp,
     groups: &[&[Transfer]],
+    recorder: Option<&dyn Recorder>,
 ) -> Result<Results, LedgerError> {
     let (book, applied) = decide(tx, now, groups).await?;
-    let first_seq = if book.rows().is_empty() { 0 } else { repo::write(tx, &book).await? };
+    let mut first_seq = 0;
+    if !book.rows().is_empty() {
+        first_seq = repo::write(tx, &book).await?;
+        if let Some(recorder) = recorder {
+            recorder.record(tx, &recorder::transfers(book.rows(), first_seq)?).await?;
+        }
+    }
     answers(&book, applied, groups, first_seq)
 }
 

@@ -20,6 +20,7 @@ use crate::chains::Chains;
 use crate::config::{Config, SignerConfig, WebhooksConfig, read_secret};
 use crate::error::Error;
 use crate::keys::Keys;
+use crate::ledger_log::LedgerLog;
 use crate::repo;
 
 /// The shared parts of the server. Cloning it is cheap.
@@ -81,8 +82,9 @@ impl App {
         let url = config.database.resolve().map_err(Error::internal)?;
         let db = Db::connect(&url).await?;
         db.migrate().await?;
-        let ledger = Ledger::new(db.clone());
         let audit = AuditLog::open(&db, &config.log.origin).await.map_err(Error::internal)?;
+        let recorder = Arc::new(LedgerLog::new(audit.clone()));
+        let ledger = Ledger::new(db.clone()).with_recorder(recorder);
         let mut tx = db.begin().await?;
         repo::tenants::insert_tenant(&mut tx, crate::books::HOUSE, "house", now_ms()).await?;
         let journal_seen = repo::facts::get(&mut tx, JOURNAL_SEEN).await?;

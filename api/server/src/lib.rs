@@ -11,6 +11,7 @@ mod exchange;
 mod flows;
 mod http;
 mod keys;
+mod ledger_log;
 mod repo;
 
 pub use app::App;

@@ -44,6 +44,11 @@ fn the_same_transfer_again_is_answered_with_the_first_result(world: &World) {
     assert_eq!(stored["legs"], body["legs"]);
     let parts = ["kind", "code", "reference", "effective_on"].map(|name| &stored[name]);
     assert_eq!(parts, ["transfer", "topup", "line 17", "2026-01-31"]);
+    // The commit is in the audit log; without a signer it waits for its checkpoint.
+    let record = format!("/v1/audit/records/{}", stored["record"].as_str().unwrap());
+    world.tenant.get(&record).expect(200);
+    let stranger = world.server.tenant(&crate::world::unique("stranger"));
+    assert_eq!(stranger.get(&record).refusal(), (404, "not_found"));
 
     // Without an id, the key stands for it.
     let keyed = json!({ "legs": [leg(&bank, &ann, 1)] });

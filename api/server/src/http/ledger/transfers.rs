@@ -16,6 +16,7 @@ use crate::http::extract::{Args, Params, Plain};
 use crate::http::idempotency::Key;
 use crate::http::missing;
 use crate::http::problem::{Problem, ProblemDocument};
+use crate::ledger_log;
 
 /// Posts one transfer between accounts of your own: moves money, reserves it, ends a reservation, or
 /// moves it back. Concurrent requests share one commit. The transfer's `id` is what makes it safe to
@@ -90,6 +91,10 @@ pub(crate) struct StoredView {
     recorded_at: String,
     /// Its place in the books.
     seq: String,
+    /// The audit record of the commit that it came with, when it is shown alone; absent for postings
+    /// of the system, which have records of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<String>,
 }
 
 impl StoredView {
@@ -111,6 +116,7 @@ impl StoredView {
             effective_on: transfer.effective_on.to_string(),
             recorded_at: transfer.recorded_at.to_string(),
             seq: transfer.seq.to_string(),
+            record: None,
         }
     }
 }
@@ -128,7 +134,12 @@ pub(crate) async fn get(
     let mut tx = app.db.read().await?;
     let found = app.ledger.transfer(&mut tx, caller.tenant.into(), id.into()).await?;
     let found = found.ok_or_else(|| missing("ledger transfer"))?;
-    Ok(Json(StoredView::new(found, None)))
+    let name = ledger_log::external_id(ledger_log::commit(found.seq));
+    let tenant = caller.tenant.to_string();
+    let record = app.audit.find(&mut tx, &tenant, &name).await.map_err(Error::internal)?;
+    let mut view = StoredView::new(found, None);
+    view.record = record.map(|record| record.to_string());
+    Ok(Json(view))
 }
 
 /// Which part of a sequence.
