@@ -7,10 +7,12 @@ use std::path::Path;
 #[path = "../../../fuzz/src/lib.rs"]
 mod targets;
 
+type Target = fn(&[u8]);
+
 #[test]
 fn promise_39_no_kept_input_brings_the_readers_down() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-    let targets: [(&str, fn(&[u8])); 5] = [
+    let targets: [(&str, Target); 5] = [
         ("receipt", targets::receipt),
         ("note", targets::note),
         ("proof", targets::proof),
