@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_audit::AuditLog;
-use api_care::Care;
+use api_care::{Care, Port, Ports};
 use api_ledger::{GroupCommit, Ledger};
 use api_loans::Loans;
 use api_store::Db;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::chains::Chains;
-use crate::config::{Config, SignerConfig, WebhooksConfig, read_secret};
+use crate::config::{Config, SignerConfig, SmtpConfig, WebhooksConfig, read_secret};
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::ledger_log::LedgerLog;
@@ -99,6 +99,7 @@ impl App {
             loans.clone(),
             audit.clone(),
             crate::books::customer_code,
+            ports(&config)?,
         );
         let webhooks = config.webhooks.as_ref().map(|webhooks| open_webhooks(webhooks, &ledger));
         let inner = Inner {
@@ -161,6 +162,16 @@ fn signer_client(config: &Config, journal_seen: Option<JournalHead>) -> SignerCl
         Some(uid) => client.with_signer_uid(uid),
         None => client,
     }
+}
+
+/// The ways out to borrowers.
+fn ports(config: &Config) -> Result<Ports, Error> {
+    let local = config.care.local_gateways;
+    let policy = Policy { allow_http: local, allow_private: local };
+    let sender = Sender::new(policy).map_err(Error::internal)?;
+    let smtp = config.care.smtp.as_ref().map(SmtpConfig::open).transpose();
+    let mail = smtp.map_err(Error::internal)?.map(|smtp| Arc::new(smtp) as Arc<dyn Port>);
+    Ok(Ports { sender, mail, public_url: config.public_url() })
 }
 
 const JOURNAL_SEEN: &str = "signer_journal_seen";

@@ -1,7 +1,11 @@
 //! The SQL of this crate. Every statement names the tenant, or is a job's.
 
+pub(crate) mod contacts;
+pub(crate) mod gateways;
 pub(crate) mod inbox;
+pub(crate) mod keys;
 pub(crate) mod offers;
+pub(crate) mod outbox;
 pub(crate) mod tenants;
 
 use std::str::FromStr;

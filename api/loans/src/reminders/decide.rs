@@ -293,8 +293,14 @@ fn opening(local: &Zoned, day: Date, profile: &Profile) -> Result<Timestamp, Loa
         }
         day = next_day(day)?;
     }
-    let at = day.to_datetime(profile.hours.from).to_zoned(local.time_zone().clone());
-    at.map(|at| at.timestamp()).map_err(|_| LoanError::Date("past the calendar"))
+    let at = local.time_zone().to_ambiguous_zoned(day.to_datetime(profile.hours.from));
+    let past = |_| LoanError::Date("past the calendar");
+    let first = at.clone().compatible().map_err(past)?.timestamp();
+    // Where clocks go back the hour comes twice: once the first is over, the second counts.
+    if first <= local.timestamp() && at.is_ambiguous() {
+        return Ok(at.later().map_err(past)?.timestamp());
+    }
+    Ok(first)
 }
 
 fn next_rung(
@@ -312,6 +318,7 @@ fn next_rung(
 mod tests {
     #![expect(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
     use super::*;
+    use crate::reminders::Hours;
     use jiff::civil::date;
 
     fn debtor() -> Debtor {
@@ -446,6 +453,94 @@ mod tests {
         let sunday = date(2024, 3, 10).at(12, 0, 0, 0).in_tz("Asia/Shanghai").unwrap().timestamp();
         let decision = decide(sunday, &debtor(), Some(&overdue(12)), &[], &eu).unwrap();
         assert_eq!(reason(decision), (Reason::QuietHours, opens(11)), "Sunday rests");
+    }
+
+    fn in_new_york(hours: (i8, i8, i8)) -> (Debtor, Profile) {
+        let (from, minute, until) = hours;
+        let hours = Hours {
+            from: jiff::civil::time(from, minute, 0, 0),
+            until: jiff::civil::time(until, 0, 0, 0),
+            rest_days: BTreeSet::new(),
+        };
+        let debtor = Debtor { zone: "America/New_York".to_owned(), ..debtor() };
+        (debtor, Profile { hours, ..Profile::built_in("us").unwrap() })
+    }
+
+    fn utc(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn quiet_hours_over_midnight_end_with_the_first_allowed_minute_and_begin_with_the_first_late_one()
+     {
+        let us = Profile::built_in("us").unwrap();
+        let debtor = Debtor { zone: "America/New_York".to_owned(), ..debtor() };
+        // 2024-01-10, UTC-5; allowed from 08:00 until 21:00.
+        let cases = [
+            ("2024-01-11T01:59:59Z", None),
+            ("2024-01-11T02:00:00Z", Some("2024-01-11T13:00:00Z")),
+            ("2024-01-11T04:59:59Z", Some("2024-01-11T13:00:00Z")),
+            ("2024-01-11T05:00:00Z", Some("2024-01-11T13:00:00Z")),
+            ("2024-01-11T12:59:59Z", Some("2024-01-11T13:00:00Z")),
+            ("2024-01-11T13:00:00Z", None),
+        ];
+        for (now, opens) in cases {
+            let decision = decide(utc(now), &debtor, Some(&overdue(7)), &[], &us).unwrap();
+            match opens {
+                None => assert!(matches!(decision, Decision::Send { .. }), "{now}: {decision:?}"),
+                Some(opens) => {
+                    let found = reason(decision);
+                    assert_eq!(found, (Reason::QuietHours, Some(utc(opens))), "{now}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn quiet_hours_follow_the_clocks_of_summer() {
+        // On 2024-03-10 New York's clocks go from 02:00 to 03:00: there is no 02:30 on that day.
+        let (debtor, profile) = in_new_york((2, 30, 21));
+        let retry = |now: &str| {
+            reason(decide(utc(now), &debtor, Some(&overdue(7)), &[], &profile).unwrap())
+        };
+        let opens = Some(utc("2024-03-10T07:30:00Z"));
+        assert_eq!(retry("2024-03-10T06:59:59Z"), (Reason::QuietHours, opens), "01:59:59");
+        let sends = |now: &str| {
+            let decision = decide(utc(now), &debtor, Some(&overdue(7)), &[], &profile).unwrap();
+            matches!(decision, Decision::Send { .. })
+        };
+        assert!(sends("2024-03-10T07:00:00Z"), "03:00 in summer time is past 02:30");
+        // The evening of that day is an hour earlier by UTC than the one before.
+        assert!(sends("2024-03-10T00:59:59Z"), "19:59:59 of the day before");
+        assert!(sends("2024-03-11T00:59:59Z"), "20:59:59 in summer time");
+        assert!(!sends("2024-03-11T01:00:00Z"), "21:00 in summer time");
+        // On 2024-11-03 01:30 comes twice.
+        let (debtor, profile) = in_new_york((1, 30, 21));
+        let decision =
+            decide(utc("2024-11-03T05:00:00Z"), &debtor, Some(&overdue(7)), &[], &profile);
+        let opens = Some(utc("2024-11-03T05:30:00Z"));
+        assert_eq!(reason(decision.unwrap()), (Reason::QuietHours, opens), "01:00 in summer time");
+        let again = decide(utc("2024-11-03T06:00:00Z"), &debtor, Some(&overdue(7)), &[], &profile);
+        let opens = Some(utc("2024-11-03T06:30:00Z"));
+        assert_eq!(reason(again.unwrap()), (Reason::QuietHours, opens), "01:00 in winter time");
+    }
+
+    #[test]
+    fn a_day_of_the_cap_is_the_debtors_own_whether_it_has_23_or_25_hours() {
+        let (debtor, mut profile) = in_new_york((0, 0, 23));
+        profile.per_day = 1;
+        let past = |at: &str| Sent {
+            loan: Uuid::from_u128(9),
+            at: utc(at),
+            rung_days: 1,
+            due: date(2024, 1, 1),
+        };
+        // 2024-11-03 has 25 hours: from 04:00Z to 05:00Z of the next day.
+        let sent = [past("2024-11-03T04:10:00Z")];
+        let late = decide(utc("2024-11-04T03:50:00Z"), &debtor, Some(&overdue(7)), &sent, &profile);
+        assert_eq!(reason(late.unwrap()).0, Reason::DayCap, "22:50 of the same day");
+        let next = decide(utc("2024-11-04T05:00:00Z"), &debtor, Some(&overdue(7)), &sent, &profile);
+        assert!(matches!(next.unwrap(), Decision::Send { .. }), "the day after");
     }
 
     #[test]

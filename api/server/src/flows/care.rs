@@ -17,4 +17,14 @@ pub(super) fn start(jobs: &mut JoinSet<()>, app: &App, stop: &watch::Receiver<bo
         app.care.close_days(None).await?;
         Ok(false)
     });
+    let decide = Duration::from_millis(app.config.care.decide_ms);
+    spawn(jobs, app, "reminders:decide", decide, stop, |app| async move {
+        app.care.decide_due().await?;
+        Ok(false)
+    });
+    let deliver = Duration::from_millis(app.config.care.deliver_ms);
+    spawn(jobs, app, "reminders:deliver", deliver, stop, |app| async move {
+        let done = app.care.deliver_due().await?;
+        Ok(done.taken > 0)
+    });
 }

@@ -93,7 +93,8 @@ pub(super) fn server(
         "[server]\nlisten = \"127.0.0.1:{port}\"\noperator_key_file = \"{}\"\n\n[database]\nurl = \"{database}\"\n\n\
          [signer]\nsocket = \"{}\"\n\n[webhooks]\nkey_file = \"{}\"\nallow_http = true\n\
          allow_private = true\n\n[log]\norigin = \"{ORIGIN}\"\ncheckpoint_ms = 300\nanchor_ms = 1500\n\n\
-         [fiat]\ncurrencies = [\"EUR\", \"CNY\"]\nstatement_folder = \"{}\"\n",
+         [fiat]\ncurrencies = [\"EUR\", \"CNY\"]\nstatement_folder = \"{}\"\n\n\
+         [care]\ndecide_ms = 300\ndeliver_ms = 200\nlocal_gateways = true\n",
         path("operator.key"),
         path("signer.sock"),
         path("webhook.key"),

@@ -9,7 +9,9 @@ use crate::world::{ETH, PATIENCE, Setup, World, items, new_tenant, outside, text
 const NOBODYS: &str = "01890000-0000-7000-8000-000000000000";
 
 /// What may be asked without any key.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 10] = [
+    "/v1/opt-out/",
+    "/v1/receipts/",
     "/v1/chains",
     "/v1/assets",
     "/v1/anchors",
@@ -81,6 +83,7 @@ impl Belongings {
         let mut path = operation.path.replace("{id}", id).replace("{asset}", "ETH");
         path = path.replace("{name}", "evm").replace("{letter}", NOBODYS);
         path = path.replace("{window_secs}", "60");
+        path = path.replace("{channel}", "email");
         if let Some((start, _)) = path.split_once('{') {
             path = format!("{start}0/000");
         }
@@ -139,6 +142,20 @@ impl Belongings {
             "/v1/ledger/quotes/{id}/convert" => self.ledger.conversion(),
             "/v1/treasury/sweeps" => json!({ "asset": "ETH" }),
             "/v1/treasury/freezes" => json!({ "asset": "RTT", "reason": "a test" }),
+            "/v1/customers/{id}/contact" => {
+                json!({ "zone": "Europe/Berlin", "language": "en", "profile": "eu" })
+            }
+            "/v1/customers/{id}/contact/{channel}" => json!({ "address": "a@mail.example" }),
+            "/v1/customers/{id}/consents/{channel}" => {
+                json!({ "granted": true, "proof": "form 3" })
+            }
+            "/v1/customers/{id}/opt-in" => json!({ "proof": "form 3" }),
+            "/v1/customers/{id}/promises" => json!({ "until": "2026-01-31" }),
+            "/v1/reminder-gateways/{channel}" => json!({ "url": "https://gateway.example/in" }),
+            "/v1/reminder-profiles/{name}" => {
+                json!({ "hours": { "from": "08:00:00", "until": "20:00:00" }, "per_day": 1,
+                    "per_week": 2, "ladder": [] })
+            }
             "/v1/operator/end-of-day" => json!({ "through": "2020-01-01" }),
             // New here: refused for its form at the latest.
             _ => json!({}),
