@@ -4,7 +4,7 @@ use api_loans::care::{Affordable, Signals, affordable_offer, warnings};
 use api_loans::loan::{Body, Event, Loan, Preview, Restructuring, Status};
 use api_loans::messages::Messages;
 use api_loans::reminders::Channel;
-use api_loans::{LoanError, Money};
+use api_loans::{LoanError, Money, acceptance_message};
 use api_store::Tx;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
@@ -112,8 +112,10 @@ pub struct Offer {
     pub change: Option<Restructuring>,
     /// The day of the preview, as it is to be accepted.
     pub effective: Date,
-    /// The hash that the borrower accepts.
-    pub preview: Option<String>,
+    /// The hash of the preview that the borrower accepts.
+    pub hash: Option<String>,
+    /// What the borrower signs.
+    pub message: Option<String>,
     /// Before and after, while it is open.
     pub figures: Option<Preview>,
     /// The last day on which it is open.
@@ -415,7 +417,8 @@ impl Care {
             affordable_per_instalment: stored.affordable.per_instalment,
             change: stored.change,
             effective: stored.effective,
-            preview: stored.preview,
+            message: stored.preview.as_deref().map(acceptance_message),
+            hash: stored.preview,
             figures,
             expires_on: stored.expires_on,
             created_at: stored.created_at,

@@ -9,6 +9,8 @@ use crate::CareError;
 
 const RULES_MAX: usize = 32;
 const DAYS_MAX: u16 = 366;
+/// For so many days a preview can be accepted.
+const OPEN_DAYS_MAX: u16 = 7;
 
 /// When a loan shows early signs of trouble and what is offered then, as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,13 +32,13 @@ pub struct EarlyRules {
     pub open_days: u16,
 }
 
-/// What a borrower can afford per instalment: `balance_share` of the wallet's average balance, but
-/// at least `floor_share` of the instalment and at most the instalment itself. Instalments are
+/// What a borrower can afford per instalment: `balance_share` of the wallet's average balance or of
+/// what it holds now, whichever is less, but at least `floor_share` of the instalment and at most the instalment itself. Instalments are
 /// paused first when the wallet holds less than that now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affordability {
-    /// The share of the wallet's average balance.
+    /// The share of the wallet's average balance, or of the present one when that is less.
     pub balance_share: Rate,
     /// The least share of the present instalment.
     pub floor_share: Rate,
@@ -81,7 +83,7 @@ impl Default for EarlyRules {
                 extend_max: 24,
                 interest: InterestTreatment::Accrue,
             },
-            open_days: 14,
+            open_days: OPEN_DAYS_MAX,
         }
     }
 }
@@ -92,12 +94,12 @@ impl EarlyRules {
     /// # Errors
     /// [`CareError::Refused`].
     pub fn check(&self) -> Result<(), CareError> {
-        let days = |days: u16| (1..=DAYS_MAX).contains(&days);
         if self.warn.len() > RULES_MAX || self.alone.len() > RULES_MAX {
             return Err(CareError::Refused("at most 32 rules"));
         }
-        if !days(self.history_days) || !days(self.open_days) {
-            return Err(CareError::Refused("history_days and open_days are 1 to 366"));
+        let open = (1..=OPEN_DAYS_MAX).contains(&self.open_days);
+        if !open || !(1..=DAYS_MAX).contains(&self.history_days) {
+            return Err(CareError::Refused("history_days is 1 to 366, open_days 1 to 7"));
         }
         if self.together == 0 || self.limits.pause_max > 60 || self.limits.extend_max > 120 {
             return Err(CareError::Refused(
@@ -127,7 +129,7 @@ impl Affordability {
         average: Money,
         now: Money,
     ) -> Result<(Money, u32), LoanError> {
-        let share = self.balance_share.of(average)?.round(Rounding::Down)?;
+        let share = self.balance_share.of(average.min(now))?.round(Rounding::Down)?;
         let floor = self.floor_share.of(instalment)?.round(Rounding::Up)?;
         let can = share.max(floor).min(instalment);
         Ok((can, if now < can { self.pause_when_short } else { 0 }))
@@ -165,8 +167,10 @@ mod tests {
             (1000, 2000, 2000, (1000, 0)),
             (1000, 1000, 1000, (800, 0)),
             (1000, 0, 0, (500, 1)),
-            (1000, 1000, 799, (800, 1)),
+            (1000, 1000, 799, (639, 0)),
+            (1000, 9000, 100, (500, 1)),
             (1001, 0, 501, (501, 0)),
+            (1001, 0, 500, (501, 1)),
         ];
         for (instalment, average, now, (can, pause)) in cases {
             let found = afford.per_instalment(money(instalment), money(average), money(now));

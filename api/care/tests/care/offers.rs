@@ -80,16 +80,16 @@ async fn the_end_of_the_day_offers_what_the_borrower_can_afford_and_it_can_be_ac
         assert_eq!((offer.state, offer.loan), (OfferState::Open, loan));
         assert!(offer.affordable_per_instalment < Money::new(INSTALMENT));
         let figures = offer.figures.as_ref().unwrap();
-        assert_eq!(figures.hash().unwrap(), offer.preview.clone().unwrap());
+        assert_eq!(figures.hash().unwrap(), offer.hash.clone().unwrap());
         let mut tx = world.db().begin().await.unwrap();
         let inbox = world.care.inbox(&mut tx, world.tenant, ada, None, 10).await.unwrap();
         assert_eq!((inbox[0].kind.as_str(), inbox[0].id), ("offer", offer.id));
-        assert!(inbox[0].body.contains("2024-03-05"), "{}", inbox[0].body);
+        assert!(inbox[0].body.contains("2024-02-27"), "{}", inbox[0].body);
         let acceptance = Acceptance {
             id: Uuid::now_v7(),
             change: offer.change.unwrap(),
             effective: offer.effective,
-            preview: offer.preview.clone().unwrap(),
+            preview: offer.hash.clone().unwrap(),
             signature: None,
         };
         world.loans.accept(&mut tx, world.tenant, loan, &acceptance).await.unwrap();
@@ -111,9 +111,9 @@ async fn an_offer_ends_with_a_payment_or_with_its_time_and_a_new_one_may_follow(
     world.care.close_days(None).await.unwrap();
     world.pay(bob, other, LATE).await;
     assert_eq!(offers(&world, bob).await[0].state, OfferState::Overtaken);
-    world.set_day(date(2024, 3, 5));
+    world.set_day(date(2024, 2, 27));
     assert_eq!(offers(&world, ada).await[0].state, OfferState::Open);
-    world.set_day(date(2024, 3, 6));
+    world.set_day(date(2024, 2, 28));
     assert_eq!(offers(&world, ada).await[0].state, OfferState::Expired);
     assert!(offers(&world, ada).await[0].figures.is_none());
     world.care.close_days(None).await.unwrap();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bank;
+mod care;
 mod documents;
 mod flows;
 mod freeze;

@@ -154,7 +154,7 @@ impl NewestQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OffersPage {
     /// Each with its loan, state (`open`, `accepted`, `overtaken`, `expired`, `none_affordable`),
-    /// reasons, the `change`, its `effective` day and `preview` hash as they are to be accepted, and
+    /// reasons, the `change`, its `effective` day and its `hash` as they are to be accepted, and
     /// the figures before and after.
     #[schema(value_type = Vec<Object>)]
     items: Vec<Offer>,
@@ -163,7 +163,7 @@ pub(crate) struct OffersPage {
 }
 
 /// The plans that were offered to a customer before default, the newest first. One that is open is
-/// accepted as any change of a loan: with its `change`, `effective` and `preview`.
+/// accepted as any change of a loan: with its `change`, `effective` and `hash`, signed over `message`.
 #[utoipa::path(get, path = "/v1/customers/{id}/offers", tag = "care",
     params(("id" = Uuid, Path), NewestQuery), security(("api_key" = [])),
     responses((status = 200, body = OffersPage), (status = "default", body = ProblemDocument)))]
