@@ -12,6 +12,9 @@ use crate::app::App;
 use crate::http::auth::{Caller, Scope};
 use crate::http::extract::{Body, Params};
 use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::views::check_text;
+
+const PROOF_CHARS_MAX: usize = 2_000;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConsentView {
@@ -77,6 +80,9 @@ pub(crate) async fn set(
 ) -> Result<StatusCode, Problem> {
     caller.require(Scope::Customers)?;
     let NewConsent { granted, proof } = body.value;
+    if let Some(proof) = &proof {
+        check_text("proof", proof, PROOF_CHARS_MAX)?;
+    }
     let mut tx = app.db.begin().await?;
     own(&mut tx, &caller, customer).await?;
     let (tenant, channel) = (TenantId::new(caller.tenant), channel(&name)?);
@@ -121,6 +127,7 @@ pub(crate) async fn opt_in(
     body: Body<OptIn>,
 ) -> Result<StatusCode, Problem> {
     caller.require(Scope::Customers)?;
+    check_text("proof", &body.value.proof, PROOF_CHARS_MAX)?;
     let mut tx = app.db.begin().await?;
     own(&mut tx, &caller, customer).await?;
     let tenant = TenantId::new(caller.tenant);

@@ -16,6 +16,7 @@ use crate::http::auth::{Caller, Scope};
 use crate::http::extract::{Body, Params};
 use crate::http::missing;
 use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::views::check_text;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AddressView {
@@ -120,6 +121,8 @@ pub(crate) async fn set(
 ) -> Result<StatusCode, Problem> {
     caller.require(Scope::Customers)?;
     let NewContact { zone, language, profile } = body.value;
+    check_text("zone", &zone, 64)?;
+    check_text("profile", &profile, 64)?;
     let mut tx = app.db.begin().await?;
     own(&mut tx, &caller, customer).await?;
     let settings = (zone.as_str(), language.as_str(), profile.as_str());

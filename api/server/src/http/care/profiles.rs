@@ -11,6 +11,7 @@ use crate::http::auth::{Caller, Scope};
 use crate::http::extract::{Body, Params};
 use crate::http::missing;
 use crate::http::problem::{Problem, ProblemDocument};
+use crate::http::views::check_text;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProfilesView {
@@ -62,6 +63,7 @@ pub(crate) async fn set(
     body: Body<NewProfile>,
 ) -> Result<StatusCode, Problem> {
     caller.require(Scope::Loans)?;
+    check_text("name", &name, 64)?;
     let NewProfile { hours, per_day, per_week, ladder } = body.value;
     let profile = Profile { name, hours, per_day, per_week, ladder };
     let mut tx = app.db.begin().await?;
