@@ -192,7 +192,8 @@ impl Care {
             record.borrower.parse().map_err(|_| CareError::Damaged("a borrower's id"))?;
         let currency = &record.contract.terms.currency;
         let balances = self.balances(tx, tenant, customer, currency, on, rules).await?;
-        let signals = Signals { balances, utilisation: None };
+        let utilisation = self.utilisation(tx, tenant, customer, currency, on).await?;
+        let signals = Signals { balances, utilisation };
         let found = match loan.status()? {
             Status::Active | Status::Overdue => warnings(&loan, &events, &signals, &rules.warn)?,
             _ => Vec::new(),

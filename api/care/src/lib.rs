@@ -9,6 +9,7 @@ mod early;
 mod error;
 mod gateways;
 mod inbox;
+mod limits;
 mod outbox;
 mod receipts;
 mod repo;

@@ -4,6 +4,7 @@ pub(crate) mod contacts;
 pub(crate) mod gateways;
 pub(crate) mod inbox;
 pub(crate) mod keys;
+pub(crate) mod limits;
 pub(crate) mod offers;
 pub(crate) mod outbox;
 pub(crate) mod tenants;

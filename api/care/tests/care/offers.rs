@@ -50,6 +50,33 @@ async fn warnings_say_which_rule_holds_and_by_which_figure() {
 }
 
 #[tokio::test]
+async fn the_use_of_a_credit_limit_is_over_all_loans_of_the_customer() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let world = World::new(engine).await;
+        world.set_day(START);
+        let (ada, loan) = world.borrower().await;
+        let mut tx = world.db().begin().await.unwrap();
+        world.lend(&mut tx, ada).await;
+        let (care, tenant) = (&world.care, world.tenant);
+        let warned = |found: &api_care::LoanWarnings| {
+            let one = found.warnings.iter().find(|one| one.code == "utilisation_above");
+            one.map(|one| one.value.clone())
+        };
+        for (limit, expected) in [
+            (Money::new(2_500_000), Some("0.96".to_owned())),
+            (Money::new(2_700_000), None),
+            (Money::new(2_400_000), Some("1".to_owned())),
+            (Money::ZERO, None),
+        ] {
+            care.set_credit_limit(&mut tx, tenant, ada, "CNY", limit).await.unwrap();
+            let found = care.warnings(&mut tx, tenant, loan).await.unwrap();
+            assert_eq!(warned(&found), expected, "{limit}");
+        }
+        assert!(care.credit_limits(&mut tx, tenant, ada).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn every_rule_has_a_sentence_in_both_languages() {
     let codes = [
         "days_past_due",

@@ -149,6 +149,7 @@ impl Belongings {
             "/v1/customers/{id}/consents/{channel}" => {
                 json!({ "granted": true, "proof": "form 3" })
             }
+            "/v1/customers/{id}/credit-limits" => json!({ "currency": "EUR", "amount": "5" }),
             "/v1/customers/{id}/opt-in" => json!({ "proof": "form 3" }),
             "/v1/customers/{id}/promises" => json!({ "until": "2026-01-31" }),
             "/v1/reminder-gateways/{channel}" => json!({ "url": "https://gateway.example/in" }),

@@ -7,6 +7,7 @@ mod days;
 mod early;
 mod gateways;
 mod inbox;
+mod limits;
 mod preview;
 mod profiles;
 mod reminders;
@@ -30,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(early::warnings))
         .routes(routes!(early::rules, early::set_rules))
         .routes(routes!(early::offers))
+        .routes(routes!(limits::list, limits::set))
         .routes(routes!(inbox::list))
         .routes(routes!(inbox::mark_read))
         .routes(routes!(contacts::get, contacts::set, contacts::erase))
