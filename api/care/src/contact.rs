@@ -369,23 +369,6 @@ impl Care {
         self.record_hold(tx, tenant, customer, "contact.promise", &fields).await
     }
 
-    /// Says whether a claim against this customer is disputed: then all reminders rest.
-    ///
-    /// # Errors
-    /// [`CareError::Store`].
-    pub async fn set_dispute(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        customer: Uuid,
-        disputed: bool,
-    ) -> Result<(), CareError> {
-        let set = |contact: &mut api_loans::Contact| contact.debtor.holds.dispute = disputed;
-        self.loans.update_contact(tx, tenant, &customer.to_string(), set).await?;
-        let fields = [("disputed", disputed.to_string())];
-        self.record_hold(tx, tenant, customer, "contact.dispute", &fields).await
-    }
-
     async fn record_hold(
         &self,
         tx: &mut Tx,

@@ -2,9 +2,11 @@
 
 use api_care::SendState;
 use api_loans::reminders::{Channel, Decision, Reason};
+use api_loans::{DisputeOutcome, Resolution};
 use api_store::Engine;
 use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use crate::world::{LATE, World};
 
@@ -64,7 +66,7 @@ async fn what_changes_a_decision_is_looked_at_at_once() {
 #[tokio::test]
 async fn each_hold_suppresses_and_says_why() {
     let world = World::new(Engine::Sqlite).await;
-    let (ada, _) = world.borrower().await;
+    let (ada, loan) = world.borrower().await;
     world.reach(ada, "en", &[(Channel::InApp, "")]).await;
     let hold = |deceased, legal_hold, hardship_until| api_care::LenderHolds {
         hardship_until,
@@ -84,11 +86,15 @@ async fn each_hold_suppresses_and_says_why() {
     }
     let mut tx = world.db().begin().await.unwrap();
     world.care.set_holds(&mut tx, world.tenant, ada, Default::default()).await.unwrap();
-    world.care.set_dispute(&mut tx, world.tenant, ada, true).await.unwrap();
+    let dispute = Uuid::now_v7();
+    let opened = world.loans.open_dispute(&mut tx, world.tenant, (dispute, loan), None, "paid");
+    opened.await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(reason(&world, ada).await, Reason::Dispute);
     let mut tx = world.db().begin().await.unwrap();
-    world.care.set_dispute(&mut tx, world.tenant, ada, false).await.unwrap();
+    let outcome = DisputeOutcome::Withdrawn;
+    let end = Resolution { outcome, note: "a mistake".to_owned(), correction: None };
+    world.loans.resolve_dispute(&mut tx, world.tenant, dispute, &end).await.unwrap();
     let past = world.care.promise(&mut tx, world.tenant, ada, date(2024, 2, 19)).await;
     assert!(past.is_err(), "a promise for yesterday");
     let far = world.care.promise(&mut tx, world.tenant, ada, date(2024, 9, 1)).await;
@@ -102,7 +108,7 @@ async fn each_hold_suppresses_and_says_why() {
 }
 
 /// The reason of the newest decision, made now.
-async fn reason(world: &World, customer: uuid::Uuid) -> Reason {
+async fn reason(world: &World, customer: Uuid) -> Reason {
     world.move_clock(SignedDuration::from_secs(1));
     world.care.decide_due().await.unwrap();
     match world.decisions(customer).await[0].reminder.decision {

@@ -114,7 +114,13 @@ async fn what_happens_between_decision_and_sending_withdraws_the_message() {
                     Reason::OptedOut
                 }
                 "dispute" => {
-                    care.set_dispute(&mut tx, tenant, ada, true).await.unwrap();
+                    let id = Uuid::now_v7();
+                    let words = "I have paid";
+                    world
+                        .loans
+                        .open_dispute(&mut tx, tenant, (id, loan), None, words)
+                        .await
+                        .unwrap();
                     Reason::Dispute
                 }
                 "no consent" => {
