@@ -50,6 +50,28 @@ async fn warnings_say_which_rule_holds_and_by_which_figure() {
 }
 
 #[tokio::test]
+async fn missed_and_bounced_payments_are_counted() {
+    let (world, ada, loan) = in_trouble(Engine::Sqlite).await;
+    world.set_day(date(2024, 2, 1));
+    let (bob, other) = world.borrower().await;
+    world.set_day(date(2024, 3, 20));
+    let payment = world.pay(bob, other, date(2024, 2, 15)).await;
+    let mut tx = world.db().begin().await.unwrap();
+    let (id, why) = (Uuid::now_v7(), "the bank took it back");
+    world.loans.reverse(&mut tx, world.tenant, other, id, payment, why).await.unwrap();
+    let value = |found: &api_care::LoanWarnings, code: &str| {
+        let one = found.warnings.iter().find(|one| one.code == code);
+        one.map(|one| one.value.clone())
+    };
+    let found = world.care.warnings(&mut tx, world.tenant, other).await.unwrap();
+    assert_eq!(value(&found, "bounced_payments").as_deref(), Some("1"));
+    assert_eq!(value(&found, "missed_payments").as_deref(), Some("2"));
+    let found = world.care.warnings(&mut tx, world.tenant, loan).await.unwrap();
+    assert_eq!(value(&found, "bounced_payments"), None, "{ada} has paid nothing");
+    assert_eq!(value(&found, "missed_payments").as_deref(), Some("2"));
+}
+
+#[tokio::test]
 async fn the_use_of_a_credit_limit_is_over_all_loans_of_the_customer() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let world = World::new(engine).await;

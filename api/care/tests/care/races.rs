@@ -74,7 +74,6 @@ async fn payments_are_never_overtaken(engine: Engine) {
             }
         }
     }
-    println!("{engine:?}: {sent} sent, {withdrawn} withdrawn, {suppressed} suppressed");
     assert_eq!(sent + withdrawn + suppressed, ROUNDS * AT_ONCE);
     assert!(sent + withdrawn > 0 && suppressed > 0, "no race");
 }
