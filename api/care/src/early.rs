@@ -438,12 +438,16 @@ fn state(stored: &StoredOffer, events: &[Event], on: Date) -> OfferState {
         _ => false,
     });
     let head = events.iter().map(|event| event.seq).max().unwrap_or(0);
-    match () {
-        () if accepted => OfferState::Accepted,
-        () if stored.change.is_none() => OfferState::NoneAffordable,
-        () if head > stored.head => OfferState::Overtaken,
-        () if on > stored.expires_on => OfferState::Expired,
-        () => OfferState::Open,
+    if accepted {
+        OfferState::Accepted
+    } else if stored.change.is_none() {
+        OfferState::NoneAffordable
+    } else if head > stored.head {
+        OfferState::Overtaken
+    } else if on > stored.expires_on {
+        OfferState::Expired
+    } else {
+        OfferState::Open
     }
 }
 

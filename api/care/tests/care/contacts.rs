@@ -30,7 +30,7 @@ async fn consents_are_kept_with_their_proof_and_the_last_word_counts() {
         assert_eq!(seen, [("sms", true), ("email", true), ("email", false)]);
         assert_eq!(history[0].proof.as_deref(), Some(PROOF));
         let known = care.known(&mut tx, tenant, ada).await.unwrap().unwrap();
-        assert_eq!(known.consents[&Channel::Email], false);
+        assert!(!known.consents[&Channel::Email]);
         // A consent without an address reaches nobody.
         let contact = world.loans.contact(&mut tx, tenant, &ada.to_string()).await.unwrap();
         assert!(contact.unwrap().debtor.consents.is_empty());

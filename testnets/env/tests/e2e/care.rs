@@ -82,8 +82,8 @@ async fn receive(mut stream: TcpStream, status: u16) -> Option<Got> {
         }
     };
     let header = |name: &str| {
-        let found = head.lines().filter_map(|line| line.split_once(": "));
-        found.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+        let mut found = head.lines().filter_map(|line| line.split_once(": "));
+        found.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
     };
     let length: usize = header("content-length")?.parse().unwrap();
     while bytes.len() < start + length {
