@@ -310,11 +310,10 @@ impl AuditLog {
         index: u64,
         size: u64,
     ) -> Result<Vec<Hash>, AuditError> {
-        self.check_size(tx, size).await?;
         if index >= size {
             return Err(AuditError::OutOfRange { wanted: index, size });
         }
-        self.hashes(tx, &tree::inclusion_ranges(index, size)).await
+        self.proof(tx, &tree::inclusion_ranges(index, size), size).await
     }
 
     /// The consistency proof between two sizes (RFC 6962 section 2.1.2), `0 < from <= to`.
@@ -327,22 +326,34 @@ impl AuditLog {
         from: u64,
         to: u64,
     ) -> Result<Vec<Hash>, AuditError> {
-        self.check_size(tx, to).await?;
         if from == 0 || from > to {
             return Err(AuditError::OutOfRange { wanted: from, size: to });
         }
-        self.hashes(tx, &tree::consistency_ranges(from, to)).await
+        self.proof(tx, &tree::consistency_ranges(from, to), to).await
+    }
+
+    /// The hashes of a proof in the tree of `wanted` leaves. What the log does not have cannot be in
+    /// its tiles: its size is only read to say why.
+    async fn proof(
+        &self,
+        tx: &mut Tx,
+        ranges: &[Range],
+        wanted: u64,
+    ) -> Result<Vec<Hash>, AuditError> {
+        let found = self.hashes(tx, ranges).await;
+        if found.is_err() || ranges.is_empty() {
+            let size = trees::log_state(tx, self.id).await?.size;
+            if wanted > size {
+                return Err(AuditError::OutOfRange { wanted, size });
+            }
+        }
+        found
     }
 
     /// How many tiles the inclusion proof of a leaf reads.
     #[must_use]
     pub fn tiles_read(index: u64, size: u64) -> usize {
         tree::tiles_of(&tree::inclusion_ranges(index, size)).len()
-    }
-
-    async fn check_size(&self, tx: &mut Tx, wanted: u64) -> Result<(), AuditError> {
-        let size = trees::log_state(tx, self.id).await?.size;
-        if wanted > size { Err(AuditError::OutOfRange { wanted, size }) } else { Ok(()) }
     }
 
     async fn hashes(&self, tx: &mut Tx, ranges: &[Range]) -> Result<Vec<Hash>, AuditError> {

@@ -3,6 +3,7 @@
 //! `cargo bench -p api-ledger --bench throughput -- --engine sqlite|postgres` prints one JSON line.
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::float_arithmetic,
     clippy::unwrap_used,
     reason = "a benchmark: it prints rates, and a failure ends it"
@@ -69,20 +70,20 @@ async fn main() -> anyhow::Result<()> {
     let test_db = TestDb::new(engine).await?;
     let bench = Bench::new(&test_db, options.accounts).await?;
     floor::prepare(&test_db.db).await?;
-    for _ in 0..options.preload {
-        bench.post(&bench.batch(TRANSFERS_MAX, options.hot)).await;
-    }
     let mut report = json!({
         "engine": options.engine, "accounts": options.accounts, "preload": options.preload,
     });
+    bench.preload(options.preload, options.hot, &mut report).await;
     let (spread, floor) = bench.batches(options.batches, options.hot).await?;
-    let (hot, _) =
+    let (hot, hot_floor) =
         if options.hot { (spread, floor) } else { bench.batches(options.batches, true).await? };
     report["batch_per_s"] = json!(spread.round());
     report["hot_batch_per_s"] = json!(hot.round());
-    report["floor_per_s"] = json!(floor.round());
-    report["ratio"] = json!(two_digits(spread / floor));
-    report["hot_ratio"] = json!(two_digits(hot / floor));
+    report["floor_per_s"] = json!(floor.rows.round());
+    report["insert_floor_per_s"] = json!(floor.inserts.round());
+    report["ratio"] = json!(two_digits(spread / floor.rows));
+    report["hot_ratio"] = json!(two_digits(hot / hot_floor.rows));
+    report["insert_ratio"] = json!(two_digits(spread / floor.inserts));
     report["bytes_per_transfer"] = json!(floor::bytes_per_row(&test_db.db).await?);
     let seconds = Duration::from_secs(options.seconds);
     let mut unbatched = bench.callers(seconds, options.hot, None).await;
@@ -107,6 +108,15 @@ async fn main() -> anyhow::Result<()> {
 
 fn two_digits(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+/// Transfers a second by bare statements.
+#[derive(Clone, Copy)]
+struct FloorRates {
+    /// All rows that a transfer writes: its own, a mark now and then, and two balances.
+    rows: f64,
+    /// Without the balances.
+    inserts: f64,
 }
 
 struct Latencies {
@@ -165,25 +175,51 @@ impl Bench {
         (wall, results[0].as_ref().unwrap().seq)
     }
 
+    /// Posts `count` batches, with the checkpoints that the store makes by itself. Reports the rate
+    /// of each tenth, and processor time: of this process, in which SQLite works too.
+    async fn preload(&self, count: usize, hot: bool, report: &mut serde_json::Value) {
+        let mut tenths = Vec::new();
+        let mut cpu_us = Vec::new();
+        for tenth in 0..10 {
+            let batches = count * (tenth + 1) / 10 - count * tenth / 10;
+            let (mut wall, cpu) = (Duration::ZERO, floor::cpu_time());
+            for _ in 0..batches {
+                wall += self.post(&self.batch(TRANSFERS_MAX, hot)).await.0;
+            }
+            if batches > 0 {
+                let transfers = batches * TRANSFERS_MAX;
+                tenths.push(json!(per_second(transfers, wall).round()));
+                let cpu = per_second(transfers, floor::cpu_time() - cpu).recip() * 1e6;
+                cpu_us.push(json!(two_digits(cpu)));
+                eprintln!("{} of 10: {}/s, {cpu:.1} us", tenth + 1, tenths[tenths.len() - 1]);
+            }
+        }
+        report["preload_per_s"] = json!(tenths);
+        report["preload_cpu_us"] = json!(cpu_us);
+    }
+
     /// Transfers a second through the ledger, and rows a second by bare inserts of the same rows,
     /// batch by batch in turn so that both meet the same weather. On SQLite each pays for the
     /// checkpoint of what it wrote, and not by chance for that of the other.
-    async fn batches(&self, count: usize, hot: bool) -> anyhow::Result<(f64, f64)> {
-        let (mut ledger, mut floor) = (Duration::ZERO, Duration::ZERO);
+    async fn batches(&self, count: usize, hot: bool) -> anyhow::Result<(f64, FloorRates)> {
+        let (mut ledger, mut floor, mut balances) = <(Duration, Duration, Duration)>::default();
         let mut checkpoints = floor::Checkpoints::new(&self.url).await?;
         for number in 0..count + 2 {
             let batch = self.batch(TRANSFERS_MAX, hot);
             let (mut posted, first_seq) = self.post(&batch).await;
             posted += checkpoints.run().await?;
-            let mut inserted = floor::insert_same_rows(self.ledger.db(), first_seq).await?;
-            inserted += checkpoints.run().await?;
+            let (inserted, written) = floor::insert_same_rows(self.ledger.db(), first_seq).await?;
+            let inserted = inserted + checkpoints.run().await?;
             if number >= 2 {
                 ledger += posted;
                 floor += inserted;
+                balances += written;
             }
         }
         let transfers = count * TRANSFERS_MAX;
-        Ok((per_second(transfers, ledger), per_second(transfers, floor)))
+        let rows = per_second(transfers, floor + balances);
+        let inserts = per_second(transfers, floor);
+        Ok((per_second(transfers, ledger), FloorRates { rows, inserts }))
     }
 
     /// 64 callers, each with one transfer at a time: through the group commit, or each with a

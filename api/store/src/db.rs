@@ -13,10 +13,11 @@ use crate::{StoreError, Tx};
 /// How long a caller waits for a connection before it is told that the database is busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS_MAX: u32 = 8;
-/// 64 MiB (negative: KiB), so that a large transaction stays in memory until its commit.
-const SQLITE_WRITER_CACHE: &str = "-65536";
-/// 40 MiB: a page that is written again and again is copied into the file once for all of it.
-const SQLITE_CHECKPOINT_PAGES: &str = "10000";
+/// 128 MiB (negative: KiB), so that a large transaction stays in memory until its commit, and the
+/// balances of a million accounts too.
+const SQLITE_WRITER_CACHE: &str = "-131072";
+/// 160 MiB: a page that is written again and again is copied into the file once for all of it.
+const SQLITE_CHECKPOINT_PAGES: &str = "40000";
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 
 /// Which database engine is behind a [`Db`].

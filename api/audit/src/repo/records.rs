@@ -50,8 +50,8 @@ pub(crate) async fn insert(
     rows: Vec<NewRow<'_>>,
     index: Option<u64>,
 ) -> Result<bool, AuditError> {
-    let wanted = rows.len();
-    let first_seq = batches::open(tx, log, wanted, index).await?;
+    let first_seq = batches::open(tx, log, rows.len(), index).await?;
+    let has_external = rows.iter().any(|row| row.record.external.is_some());
     let columns = "seq, id, log_id, tenant_id, external_id, kind, stream, subject_id, leaf, \
                    open_fields, personal_fields, created_at";
     let rows = (first_seq..).zip(rows).map(|(seq, row)| {
@@ -72,12 +72,22 @@ pub(crate) async fn insert(
             record.at_ms,
         ]
     });
-    let conflict =
-        "ON CONFLICT (log_id, tenant_id, external_id) WHERE external_id IS NOT NULL DO NOTHING";
-    let inserted = tx.insert_many("audit_records", columns, rows.collect(), conflict).await?;
-    if inserted != wanted as u64 {
-        batches::undo(tx, first_seq).await?;
-        return Ok(false);
+    // Not `ON CONFLICT DO NOTHING`: PostgreSQL writes each row in two steps then.
+    let may_conflict = tx.engine() == Engine::Postgres && has_external;
+    if may_conflict {
+        tx.execute("SAVEPOINT audit_append", args![]).await?;
+    }
+    match tx.insert_many("audit_records", columns, rows.collect(), "").await {
+        Ok(_) if may_conflict => drop(tx.execute("RELEASE SAVEPOINT audit_append", args![]).await?),
+        Ok(_) => {}
+        Err(error) if error.is_unique_violation() && has_external => {
+            if may_conflict {
+                tx.execute("ROLLBACK TO SAVEPOINT audit_append", args![]).await?;
+            }
+            batches::undo(tx, first_seq).await?;
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
     }
     Ok(true)
 }

@@ -30,6 +30,14 @@ impl Checkpoints {
     }
 }
 
+/// The time that all threads of this process have had a processor.
+pub(crate) fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let ticks = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
+}
+
 /// The 19 columns of a transfer's row.
 #[derive(sqlx::FromRow)]
 struct Wide {
@@ -60,12 +68,15 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
     match &mut tx {
         Tx::Sqlite(tx) => {
             let sql = "SELECT sql FROM sqlite_master WHERE type IN ('table', 'index')
-                AND tbl_name IN ('ledger_transfers', 'ledger_commits', 'ledger_marks') AND sql IS NOT NULL
+                AND tbl_name IN ('ledger_transfers', 'ledger_commits', 'ledger_marks',
+                    'ledger_balances') AND sql IS NOT NULL
                 ORDER BY type DESC";
             let statements = tx.fetch_all(sql).await?;
             for row in statements {
                 let statement: String = row.get(0);
-                tx.execute(AssertSqlSafe(statement.replace("ledger_", "floor_"))).await?;
+                let statement = statement.replace("ledger_", "floor_");
+                let statement = statement.replace("floor_accounts", "ledger_accounts");
+                tx.execute(AssertSqlSafe(statement)).await?;
             }
         }
         Tx::Postgres(tx) => {
@@ -73,8 +84,12 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
                 .await?;
             tx.execute("CREATE TABLE floor_commits (LIKE ledger_commits INCLUDING ALL)").await?;
             tx.execute("CREATE TABLE floor_marks (LIKE ledger_marks INCLUDING ALL)").await?;
+            let balances = "CREATE TABLE floor_balances (LIKE ledger_balances INCLUDING ALL)
+                WITH (fillfactor = 50)";
+            tx.execute(balances).await?;
         }
     }
+    tx.execute("INSERT INTO floor_balances SELECT * FROM ledger_balances", args![]).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -102,8 +117,12 @@ pub(crate) async fn open_accounts(tx: &mut Tx, first: i64, count: i64) -> anyhow
     Ok(())
 }
 
-/// Reads the rows that were written from `first_seq` on; returns how long their insertion takes.
-pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<Duration> {
+/// Reads the rows that were written from `first_seq` on; returns how long their insertion takes, and
+/// how long it takes to write the balances that they changed.
+pub(crate) async fn insert_same_rows(
+    db: &Db,
+    first_seq: i64,
+) -> anyhow::Result<(Duration, Duration)> {
     let mut tx = db.read().await?;
     let sql = "SELECT seq, CAST(book AS BIGINT) AS book, id, CAST(leg AS BIGINT) AS leg,
             CAST(kind AS BIGINT) AS kind, debit, credit, amount,
@@ -117,6 +136,7 @@ pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<
         WHERE t.seq >= $1 ORDER BY m.account";
     let marks: Vec<(i64, i64)> = tx.fetch_all(sql, args![first_seq]).await?;
     let marks = marks.into_iter().map(|(account, seq)| args![account, seq]).collect();
+    let balances = changed_balances(&mut tx, &rows).await?;
     tx.rollback().await?;
     let start = Instant::now();
     let mut tx = db.begin().await?;
@@ -131,8 +151,74 @@ pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<
         Tx::Postgres(tx) => insert_postgres(tx, &rows).await?,
     }
     tx.insert_many("floor_marks", "account, seq", marks, "").await?;
+    let inserted = start.elapsed();
+    write_balances(&mut tx, balances).await?;
+    let balances = start.elapsed().saturating_sub(inserted);
     tx.commit().await?;
-    Ok(start.elapsed())
+    Ok((start.elapsed().saturating_sub(balances), balances))
+}
+
+/// account, four totals, changed_at, last_seq, legs.
+type Balance = (i64, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, i64, i64, i64);
+
+/// The balances that these rows changed, as they are now.
+async fn changed_balances(tx: &mut Tx, rows: &[Wide]) -> anyhow::Result<Vec<Balance>> {
+    let accounts: std::collections::BTreeSet<i64> =
+        rows.iter().flat_map(|row| [row.debit, row.credit]).collect();
+    let sql = match tx {
+        Tx::Sqlite(_) => {
+            "SELECT b.account, b.debits_posted, b.credits_posted, b.debits_pending,
+                 b.credits_pending, b.changed_at, b.last_seq, b.legs
+             FROM json_each($1) AS j CROSS JOIN ledger_balances AS b ON b.account = j.value"
+        }
+        Tx::Postgres(_) => {
+            "SELECT b.account, b.debits_posted, b.credits_posted, b.debits_pending,
+                 b.credits_pending, b.changed_at, b.last_seq, b.legs
+             FROM jsonb_array_elements_text($1::jsonb) AS j
+             JOIN ledger_balances AS b ON b.account = j.value::bigint ORDER BY b.account"
+        }
+    };
+    Ok(tx.fetch_all(sql, args![serde_json::to_string(&accounts)?]).await?)
+}
+
+/// Writes the same balances over those that the copy has, by the statements that the ledger uses.
+async fn write_balances(tx: &mut Tx, balances: Vec<Balance>) -> anyhow::Result<()> {
+    if let Tx::Postgres(tx) = tx {
+        fn column<T>(rows: &[Balance], value: impl Fn(&Balance) -> T) -> Vec<T> {
+            rows.iter().map(value).collect()
+        }
+        sqlx::query(
+            "UPDATE floor_balances AS b SET debits_posted = n.debits_posted,
+                 credits_posted = n.credits_posted, debits_pending = n.debits_pending,
+                 credits_pending = n.credits_pending, changed_at = n.changed_at,
+                 last_seq = n.last_seq, legs = n.legs
+             FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
+                 $6::bigint[], $7::bigint[], $8::bigint[]) AS n (account, debits_posted,
+                 credits_posted, debits_pending, credits_pending, changed_at, last_seq, legs)
+             WHERE b.account = n.account",
+        )
+        .bind(column(&balances, |row| row.0))
+        .bind(column(&balances, |row| row.1.clone()))
+        .bind(column(&balances, |row| row.2.clone()))
+        .bind(column(&balances, |row| row.3.clone()))
+        .bind(column(&balances, |row| row.4.clone()))
+        .bind(column(&balances, |row| row.5))
+        .bind(column(&balances, |row| row.6))
+        .bind(column(&balances, |row| row.7))
+        .execute(&mut **tx)
+        .await?;
+        return Ok(());
+    }
+    let row = |row: Balance| args![row.0, row.1, row.2, row.3, row.4, row.5, row.6, row.7];
+    let columns = "account, debits_posted, credits_posted, debits_pending, credits_pending,
+        changed_at, last_seq, legs";
+    let update = "ON CONFLICT (account) DO UPDATE SET debits_posted = excluded.debits_posted,
+        credits_posted = excluded.credits_posted, debits_pending = excluded.debits_pending,
+        credits_pending = excluded.credits_pending, changed_at = excluded.changed_at,
+        last_seq = excluded.last_seq, legs = excluded.legs";
+    let rows = balances.into_iter().map(row).collect();
+    tx.insert_many("floor_balances", columns, rows, update).await?;
+    Ok(())
 }
 
 async fn insert_sqlite(connection: &mut sqlx::SqliteConnection, rows: &[Wide]) -> sqlx::Result<()> {
