@@ -150,7 +150,8 @@ pub(crate) async fn credit_record(
     let mut tx = app.db.read().await?;
     let on = super::day(&app, &mut tx, tenant, query.on).await?;
     let loan = app.loans.fold(&mut tx, tenant, id, on).await?;
-    let events = app.loans.events(&mut tx, tenant, id).await?;
+    let mut events = app.loans.events(&mut tx, tenant, id).await?;
+    events.retain(|event| event.effective <= loan.as_of());
     let customer = borrower(&app, &mut tx, tenant, id).await?;
     let record = credit(&loan, &events)?;
     let is_settled = loan.status()? == Status::Settled;
