@@ -25,8 +25,8 @@ pub(crate) async fn main() -> anyhow::Result<()> {
 
     // 119.00 EUR in cash: 100.00 are ours, 19.00 the state's. Both legs or none.
     let legs = vec![
-        Leg { debit: till, credit: sales, amount: 100_00 },
-        Leg { debit: till, credit: vat, amount: 19_00 },
+        Leg { debit: till, credit: sales, amount: 10_000 },
+        Leg { debit: till, credit: vat, amount: 1_900 },
     ];
     let sale = Transfer::new(shop, TransferId::generate(), legs)
         .with_code("sale")
@@ -42,7 +42,7 @@ pub(crate) async fn main() -> anyhow::Result<()> {
         );
     }
     let chart = ledger.chart(&mut tx, shop, "assets", 0).await?;
-    assert_eq!(chart[0].totals[0].totals.debits_posted, 119_00);
+    assert_eq!(chart[0].totals[0].totals.debits_posted, 11_900);
     assert!(ledger.check(&mut tx).await?.is_clean());
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     };
     let vault = open("assets:vault", "EUR", Side::Debit).await?;
     tx.commit().await?;
-    let cash = vec![Leg { debit: vault, credit: accounts.seller, amount: 100_00 }];
+    let cash = vec![Leg { debit: vault, credit: accounts.seller, amount: 10_000 }];
     ledger.post(&Transfer::new(bank, TransferId::generate(), cash)).await?;
 
     // 161.37 yen for a euro: in minor units 16137 yen for 10000 cents. It holds for 30 seconds.
@@ -41,7 +41,7 @@ pub(crate) async fn main() -> anyhow::Result<()> {
         denominator: 10_000,
         expires_at: Timestamp::now() + SignedDuration::from_secs(30),
     };
-    let conversion = quote.convert(bank, &accounts, 99_99)?;
+    let conversion = quote.convert(bank, &accounts, 9_999)?;
     ledger.post(&conversion).await?;
     // The conversion has the quote's id: used again, it is the same one.
     assert_eq!(ledger.post(&conversion).await?.outcome, Outcome::AlreadyApplied);

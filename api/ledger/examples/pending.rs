@@ -24,11 +24,11 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     tx.commit().await?;
     let id = TransferId::generate;
     let leg = |debit, credit, amount| vec![Leg { debit, credit, amount }];
-    ledger.post(&Transfer::new(bank, id(), leg(vault, ann, 100_00))).await?;
+    ledger.post(&Transfer::new(bank, id(), leg(vault, ann, 10_000))).await?;
 
     // A hotel reserves 80.00 for an hour.
     let hold = id();
-    let reserve = Transfer::pending(bank, hold, leg(ann, vault, 80_00), Some(3600));
+    let reserve = Transfer::pending(bank, hold, leg(ann, vault, 8_000), Some(3600));
     ledger.post(&reserve).await?;
     let balance = async || {
         let mut tx = ledger.db().read().await?;
@@ -39,11 +39,11 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     assert_eq!(held.available().to_string(), "2000");
 
     // What is reserved cannot be spent.
-    let too_much = ledger.post(&Transfer::new(bank, id(), leg(ann, vault, 20_01))).await;
+    let too_much = ledger.post(&Transfer::new(bank, id(), leg(ann, vault, 2_001))).await;
     assert!(matches!(too_much, Err(PostError::Refused(Refusal::InsufficientFunds))));
 
     // The bill is 65.50; the rest is free again. The hold ends once, whoever asks first.
-    ledger.post(&Transfer::post_pending_part(bank, id(), hold, vec![65_50])).await?;
+    ledger.post(&Transfer::post_pending_part(bank, id(), hold, vec![6_550])).await?;
     let again = ledger.post(&Transfer::void_pending(bank, id(), hold)).await;
     assert!(matches!(again, Err(PostError::Refused(Refusal::PendingAlreadyPosted))));
     assert_eq!(balance().await?.available().to_string(), "3450");

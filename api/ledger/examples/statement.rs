@@ -25,10 +25,10 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     let leg = |amount| vec![Leg { debit: vault, credit: ann, amount }];
 
     // Today it turns out that 25.00 arrived on 31 January.
-    let late = Transfer::new(bank, TransferId::generate(), leg(25_00))
+    let late = Transfer::new(bank, TransferId::generate(), leg(2_500))
         .with_effective_on(date(2026, 1, 31));
     let late = ledger.post(&late).await?;
-    ledger.post(&Transfer::new(bank, TransferId::generate(), leg(10_00))).await?;
+    ledger.post(&Transfer::new(bank, TransferId::generate(), leg(1_000))).await?;
 
     let mut tx = ledger.db().read().await?;
     let january = AsOf::Effective(date(2026, 1, 31));
