@@ -28,7 +28,6 @@ pub(crate) struct Belongings {
     bob: String,
     product: String,
     ledger: OwnAccounts,
-    warning_rules: Value,
     ids: Vec<(&'static str, String)>,
 }
 
@@ -57,7 +56,6 @@ impl Belongings {
         let quote = world.tenant.post("/v1/ledger/quotes", quote()).await.unwrap();
         let hook = json!({ "url": "http://127.0.0.1:9/" });
         let hook = world.tenant.post("/v1/webhooks", hook).await.unwrap();
-        let warning_rules = world.tenant.get("/v1/warning-rules").await.unwrap();
         let intents = world.operator.get("/v1/treasury/intents").await.unwrap();
         let ids = vec![
             ("/v1/customers/", alice.clone()),
@@ -75,7 +73,7 @@ impl Belongings {
             ("/v1/api-keys/", text(&key, "id")),
             ("/v1/treasury/intents/", text(&items(&intents)[0], "id")),
         ];
-        Self { alice, bob, product, ledger, warning_rules, ids }
+        Self { alice, bob, product, ledger, ids }
     }
 
     /// The path with these belongings' ids in it, or with `id`.
@@ -138,7 +136,6 @@ impl Belongings {
             "/v1/ledger/transfers/batch" | "/v1/ledger/transfers/dry-run" => {
                 json!({ "transfers": [self.ledger.transfer()] })
             }
-            "/v1/warning-rules" => self.warning_rules.clone(),
             "/v1/webhooks" => json!({ "url": "http://127.0.0.1:9/" }),
             "/v1/webhooks/{id}/replay" => json!({ "first": 1, "last": 2 }),
             "/v1/ledger/quotes" => quote(),
