@@ -117,14 +117,15 @@ impl Keys {
         })
     }
 
-    /// The public key of the audit log, Ed25519 at SLIP-10 `m/1380925764'/0'/0'`: a branch of its
-    /// own, where no wallet has money.
+    /// The public key of the audit log in its `generation` (0 is the first), Ed25519 at SLIP-10
+    /// `m/1380925764'/0'/<generation>'`: a branch of its own, where no wallet has money.
     ///
     /// # Errors
     /// [`KeyError`].
-    pub fn log_public_key(&self) -> Result<[u8; 32], KeyError> {
+    pub fn log_public_key(&self, generation: u8) -> Result<[u8; 32], KeyError> {
         self.with_seed(|seed| {
-            let key = SigningKey::from_bytes(&*slip10::derive(seed, &path::LOG_STEPS)?);
+            let steps = path::log_steps(generation);
+            let key = SigningKey::from_bytes(&*slip10::derive(seed, &steps)?);
             Ok(key.verifying_key().to_bytes())
         })
     }
@@ -133,9 +134,10 @@ impl Keys {
     ///
     /// # Errors
     /// [`KeyError`].
-    pub(crate) fn sign_log(&self, text: &[u8]) -> Result<[u8; 64], KeyError> {
+    pub(crate) fn sign_log(&self, generation: u8, text: &[u8]) -> Result<[u8; 64], KeyError> {
         self.with_seed(|seed| {
-            let key = SigningKey::from_bytes(&*slip10::derive(seed, &path::LOG_STEPS)?);
+            let steps = path::log_steps(generation);
+            let key = SigningKey::from_bytes(&*slip10::derive(seed, &steps)?);
             let signature = key.sign(text);
             key.verifying_key()
                 .verify_strict(text, &signature)

@@ -33,21 +33,61 @@ pub fn checkpoint_text(origin: &str, size: u64, root: &[u8; 32]) -> Result<Strin
     Ok(format!("{origin}\n{size}\n{}\n", STANDARD.encode(root)))
 }
 
-/// Signs a checkpoint: text, an empty line, and the signature line.
+/// Signs a checkpoint with each of these generations of the log's key: text, an empty line, and a
+/// signature line for each.
 ///
 /// # Errors
 /// [`NoteError`].
 pub fn sign_checkpoint(
     keys: &Keys,
+    generations: &[u8],
     origin: &str,
     size: u64,
     root: &[u8; 32],
 ) -> Result<String, NoteError> {
     let text = checkpoint_text(origin, size, root)?;
-    let signature = keys.sign_log(text.as_bytes())?;
-    let mut line = key_hash(origin, &keys.log_public_key()?).to_vec();
+    let mut note = format!("{text}\n");
+    for generation in generations {
+        note.push_str(&signature_line(keys, *generation, origin, &text)?);
+    }
+    Ok(note)
+}
+
+fn signature_line(
+    keys: &Keys,
+    generation: u8,
+    origin: &str,
+    text: &str,
+) -> Result<String, NoteError> {
+    let signature = keys.sign_log(generation, text.as_bytes())?;
+    let mut line = key_hash(origin, &keys.log_public_key(generation)?).to_vec();
     line.extend_from_slice(&signature);
-    Ok(format!("{text}\n\u{2014} {origin} {}\n", STANDARD.encode(line)))
+    Ok(format!("\u{2014} {origin} {}\n", STANDARD.encode(line)))
+}
+
+/// Whether a note over this checkpoint was signed by these keys, in any generation below
+/// `generations`. Ed25519 is deterministic, so a genuine line is the one that we would make. Lines of
+/// others (witnesses) do not count, for or against.
+///
+/// # Errors
+/// [`NoteError`].
+pub fn is_signed_here(
+    keys: &Keys,
+    generations: u8,
+    (origin, size, root): (&str, u64, &[u8; 32]),
+    note: &str,
+) -> Result<bool, NoteError> {
+    let text = checkpoint_text(origin, size, root)?;
+    let Some(lines) = note.strip_prefix(&text).and_then(|rest| rest.strip_prefix('\n')) else {
+        return Ok(false);
+    };
+    let mut genuine = Vec::new();
+    for generation in 0..generations {
+        genuine.push(signature_line(keys, generation, origin, &text)?);
+    }
+    let own = format!("\u{2014} {origin} ");
+    let mut claimed = lines.split_inclusive('\n').filter(|line| line.starts_with(&own)).peekable();
+    Ok(claimed.peek().is_some() && claimed.all(|line| genuine.iter().any(|ours| ours == line)))
 }
 
 /// The C2SP verifier key `<origin>+<hash>+<base64>` of a log's public key.
@@ -99,17 +139,39 @@ mod tests {
     fn a_note_verifies_under_its_verifier_key() {
         let words = "legal winner thank year wave sausage worth useful legal winner thank yellow";
         let keys = Keys::new(&Phrase::parse(words).unwrap().seed("")).unwrap();
-        let note = sign_checkpoint(&keys, "roadstead.test/log", 7, &[5; 32]).unwrap();
+        let note = sign_checkpoint(&keys, &[0], "roadstead.test/log", 7, &[5; 32]).unwrap();
         let (text, signatures) = note.split_once("\n\n").unwrap();
         let text = format!("{text}\n");
         assert_eq!(text, checkpoint_text("roadstead.test/log", 7, &[5; 32]).unwrap());
         let line = signatures.strip_prefix("\u{2014} roadstead.test/log ").unwrap();
         let bytes = STANDARD.decode(line.trim_end()).unwrap();
-        let public = keys.log_public_key().unwrap();
+        let public = keys.log_public_key(0).unwrap();
         assert_eq!(bytes[..4], key_hash("roadstead.test/log", &public));
         let signature = Signature::from_slice(&bytes[4..]).unwrap();
         let verifier = VerifyingKey::from_bytes(&public).unwrap();
         verifier.verify_strict(text.as_bytes(), &signature).unwrap();
+    }
+
+    #[test]
+    fn each_generation_signs_with_a_key_of_its_own() {
+        let words = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+        let keys = Keys::new(&Phrase::parse(words).unwrap().seed("")).unwrap();
+        let signed = |generations: &[u8]| {
+            sign_checkpoint(&keys, generations, "roadstead.test/log", 7, &[5; 32]).unwrap()
+        };
+        let (old, both, new) = (signed(&[0]), signed(&[0, 1]), signed(&[1]));
+        assert!(both.starts_with(&old));
+        assert!(both.ends_with(&format!("{}\n", new.lines().last().unwrap())));
+        assert_eq!(both.lines().count(), old.lines().count() + 1);
+        assert_ne!(keys.log_public_key(0).unwrap(), keys.log_public_key(1).unwrap());
+        let checkpoint = ("roadstead.test/log", 7, &[5; 32]);
+        let ours = |note: &str, below| is_signed_here(&keys, below, checkpoint, note).unwrap();
+        assert!(ours(&old, 2) && ours(&both, 2) && ours(&new, 2));
+        assert!(ours(&format!("{old}\u{2014} witness.example/w AAAA\n"), 1));
+        assert!(!ours(&new, 1), "a generation that never was");
+        assert!(!ours(&old.replace("\n7\n", "\n8\n"), 2));
+        assert!(!ours(&format!("{old}\u{2014} roadstead.test/log AAAA\n"), 2));
+        assert!(!ours(old.split_inclusive("\n\n").next().unwrap(), 2), "no line at all");
     }
 
     #[test]

@@ -43,8 +43,10 @@ pub(crate) fn steps(chain: &ChainId, key: KeyPath) -> Result<[u32; 5], KeyError>
     ])
 }
 
-/// The steps of the log key: `m/1380925764'/0'/0'`.
-pub(crate) const LOG_STEPS: [u32; 3] = [LOG_PURPOSE | HARDENED, HARDENED, HARDENED];
+/// The steps of a log key: `m/1380925764'/0'/<generation>'`.
+pub(crate) const fn log_steps(generation: u8) -> [u32; 3] {
+    [LOG_PURPOSE | HARDENED, HARDENED, generation as u32 | HARDENED]
+}
 
 /// The path as other wallets write it, `m/84'/1'/16'/0/3`.
 ///

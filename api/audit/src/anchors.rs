@@ -94,6 +94,8 @@ pub struct Anchor {
     pub fee: Option<String>,
     /// The evidence, as the JSON of `AnchorEvidence`.
     pub evidence: Option<String>,
+    /// The hash of the block that the evidence is of, where the caller noted it.
+    pub block: Option<String>,
     /// What went wrong last.
     pub problem: Option<String>,
     /// How many times it began anew: after a failure or a reorganisation.
@@ -170,6 +172,7 @@ impl Anchor {
                 self.tx = Some(tx);
                 self.fee = fee;
                 self.evidence = Some(evidence);
+                self.block = None;
                 self.problem = None;
             }
             AnchorUpdate::Final { evidence } => {
@@ -178,13 +181,14 @@ impl Anchor {
             }
             AnchorUpdate::ReorganisedOut => {
                 self.state = AnchorState::Sent;
-                self.evidence = None;
+                (self.evidence, self.block) = (None, None);
                 self.attempts = self.attempts.saturating_add(1);
                 self.problem = Some("its block was reorganised out".to_owned());
             }
             AnchorUpdate::Again { problem } => {
                 self.state = AnchorState::Due;
                 (self.intent_id, self.tx, self.evidence) = (None, None, None);
+                self.block = None;
                 self.attempts = self.attempts.saturating_add(1);
                 self.problem = Some(problem);
             }
@@ -240,6 +244,29 @@ impl AuditLog {
         limit: u32,
     ) -> Result<Vec<Anchor>, AuditError> {
         anchors::page(tx, self.id, size, limit).await
+    }
+
+    /// One anchor.
+    ///
+    /// # Errors
+    /// [`AuditError::NoSuchAnchor`]; [`AuditError::Store`].
+    pub async fn anchor(&self, tx: &mut Tx, size: u64, chain: &str) -> Result<Anchor, AuditError> {
+        let missing = || AuditError::NoSuchAnchor { size, chain: chain.to_owned() };
+        anchors::find(tx, self.id, size, chain).await?.ok_or_else(missing)
+    }
+
+    /// Notes which block the evidence is of, so that it is not fetched again while that block stays.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`].
+    pub async fn note_anchor_block_in(
+        &self,
+        tx: &mut Tx,
+        size: u64,
+        chain: &str,
+        block: &str,
+    ) -> Result<(), AuditError> {
+        anchors::note_block(tx, self.id, size, chain, block).await
     }
 
     /// Records what happened to an anchor.

@@ -16,7 +16,7 @@ use crate::{AuditError, AuditLog, Record, RecordId};
 const ATTEMPTS: usize = 10;
 
 /// The subjects' keys; `None` for those that were erased.
-type Keys = HashMap<String, Option<[u8; 32]>>;
+pub(crate) type Keys = HashMap<String, Option<[u8; 32]>>;
 
 /// Records by their external ids: those that are stored, and with the record itself those of the list.
 type Known<'a> = HashMap<(&'a str, &'a str), (RecordId, Option<&'a Record>)>;
@@ -27,8 +27,8 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`AuditError::Record`] when it cannot be encoded, [`AuditError::ExternalIdUsed`] when its
-    /// external id names another record, [`AuditError::Erased`] when it holds personal data of a
-    /// subject that was erased, [`AuditError::Store`].
+    /// external id names another record, [`AuditError::Store`]. What is personal of a subject that was
+    /// erased is committed to and not kept: what happened to it goes on, and it stays erased.
     pub async fn append_in(&self, tx: &mut Tx, record: &Record) -> Result<RecordId, AuditError> {
         let ids = self.append_many_in(tx, std::slice::from_ref(record)).await?;
         ids.first().copied().ok_or_else(|| AuditError::damaged("a record was not written"))
@@ -136,7 +136,13 @@ fn plan<'a>(
     Ok((ids, rows))
 }
 
-fn is_same(record: &Record, row: &Row, id: RecordId, keys: &Keys) -> Result<bool, AuditError> {
+/// Whether the record is the stored one, but for its time.
+pub(crate) fn is_same(
+    record: &Record,
+    row: &Row,
+    id: RecordId,
+    keys: &Keys,
+) -> Result<bool, AuditError> {
     let mut wanted = record.open_fields(id)?;
     let mut found = Fields::from_bytes(&row.open_fields)?.values;
     for fields in [&mut wanted, &mut found] {
@@ -167,16 +173,17 @@ pub(crate) fn encode<'a>(
     let leaf = encode_leaf(&[&open, &personal]);
     let personal_fields = match &record.subject {
         Some(subject) if !personal.values.is_empty() => {
+            // Of a subject that was erased the leaf alone remains: sealed for ever from the start.
             let key = keys.get(subject).copied().flatten();
-            let key = key.ok_or_else(|| AuditError::Erased(subject.clone()))?;
-            Some(personal.seal(&key, id)?)
+            key.map(|key| personal.seal(&key, id)).transpose()?
         }
         _ => None,
     };
     Ok(NewRow { id, record, leaf, open_fields: open.to_bytes()?, personal_fields })
 }
 
-async fn subject_keys(tx: &mut Tx, list: &[Record]) -> Result<Keys, AuditError> {
+/// The keys of the records' subjects; those that are new get theirs.
+pub(crate) async fn subject_keys(tx: &mut Tx, list: &[Record]) -> Result<Keys, AuditError> {
     let subjects = list.iter().filter_map(|record| record.subject.as_deref()).collect();
     ensure_subjects(tx, &subjects).await
 }

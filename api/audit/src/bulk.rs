@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use api_store::Tx;
 
+use crate::append::{Keys, is_same, subject_keys};
 use crate::log::AuditLog;
-use crate::repo::subjects;
+use crate::repo::records;
 use crate::{AuditError, Record, RecordId};
 
 /// What became of one record of a list.
@@ -29,6 +30,9 @@ enum Plan {
     Done(Appended),
 }
 
+/// What was written before, by external ids.
+type Stored = HashMap<(String, String), records::Row>;
+
 impl AuditLog {
     /// Writes those records of a list that can be written; each must have an external id. The others
     /// are refused one by one: what cannot be encoded, what has an external id of another record, and
@@ -42,22 +46,23 @@ impl AuditLog {
         tx: &mut Tx,
         list: &[Record],
     ) -> Result<Vec<Appended>, AuditError> {
-        let erased = erased_among(tx, list).await?;
+        let keys = subject_keys(tx, list).await?;
+        let stored = self.stored_among(tx, list).await?;
         let mut plans = Vec::with_capacity(list.len());
-        let mut first: HashMap<&(String, String), usize> = HashMap::new();
+        let mut first: HashMap<(&str, &str), usize> = HashMap::new();
         let mut new: Vec<Record> = Vec::new();
         for (place, record) in list.iter().enumerate() {
-            let Some(external) = &record.external else {
+            let Some(external) = record.external() else {
                 plans.push(Plan::Done(refused("it needs an id of its own".to_owned())));
                 continue;
             };
-            let plan = match first.get(external) {
+            let plan = match first.get(&external) {
                 Some(earlier) if list.get(*earlier) == Some(record) => Plan::SameAs(*earlier),
                 Some(_) => Plan::Done(refused(format!(
                     "{:?} is given to two different records of this list",
                     external.1
                 ))),
-                None => self.plan(tx, record, &erased, new.len()).await?,
+                None => plan(record, external, &stored, &keys, new.len())?,
             };
             if let Plan::Write(_) = plan {
                 new.push(record.clone());
@@ -71,47 +76,46 @@ impl AuditLog {
         Ok(outcomes(plans, &ids))
     }
 
-    async fn plan(
-        &self,
-        tx: &mut Tx,
-        record: &Record,
-        erased: &BTreeSet<String>,
-        next: usize,
-    ) -> Result<Plan, AuditError> {
-        if let Err(error) = record.check() {
-            return Ok(Plan::Done(Appended::Refused(error)));
-        }
-        let Some((tenant, external_id)) = &record.external else { return Ok(Plan::Write(next)) };
-        if self.find(tx, tenant, external_id).await?.is_some() {
-            return Ok(Plan::Done(match self.append_in(tx, record).await {
-                Ok(id) => Appended::Known(id),
-                Err(AuditError::Store(error)) => return Err(error.into()),
-                Err(error) => Appended::Refused(error),
-            }));
-        }
-        match record.subject.as_ref().filter(|subject| erased.contains(*subject)) {
-            Some(subject) => Ok(Plan::Done(Appended::Refused(AuditError::Erased(subject.clone())))),
-            None => Ok(Plan::Write(next)),
-        }
+    async fn stored_among(&self, tx: &mut Tx, list: &[Record]) -> Result<Stored, AuditError> {
+        let wanted: BTreeSet<_> = list.iter().filter_map(Record::external).collect();
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        let found = records::by_external_ids(tx, self.id, &wanted).await?;
+        let external =
+            |row: &records::Row| Some((row.tenant_id.clone()?, row.external_id.clone()?));
+        Ok(found.into_iter().filter_map(|row| Some((external(&row)?, row))).collect())
+    }
+}
+
+fn plan(
+    record: &Record,
+    (tenant, external_id): (&str, &str),
+    stored: &Stored,
+    keys: &Keys,
+    next: usize,
+) -> Result<Plan, AuditError> {
+    if let Err(error) = record.check() {
+        return Ok(Plan::Done(Appended::Refused(error)));
+    }
+    if let Some(row) = stored.get(&(tenant.to_owned(), external_id.to_owned())) {
+        let id = row.id()?;
+        return Ok(Plan::Done(match is_same(record, row, id, keys)? {
+            true => Appended::Known(id),
+            false => {
+                let external_id = external_id.to_owned();
+                Appended::Refused(AuditError::ExternalIdUsed { external_id, record: id })
+            }
+        }));
+    }
+    let erased =
+        |subject: &&String| !record.personal.is_empty() && keys.get(*subject) == Some(&None);
+    match record.subject.as_ref().filter(erased) {
+        Some(subject) => Ok(Plan::Done(Appended::Refused(AuditError::Erased(subject.clone())))),
+        None => Ok(Plan::Write(next)),
     }
 }
 
 fn refused(reason: String) -> Appended {
     Appended::Refused(AuditError::Record(reason))
-}
-
-/// The subjects of these records that were erased.
-async fn erased_among(tx: &mut Tx, list: &[Record]) -> Result<BTreeSet<String>, AuditError> {
-    let named: BTreeSet<&String> =
-        list.iter().filter_map(|record| record.subject.as_ref()).collect();
-    let mut erased = BTreeSet::new();
-    for subject in named {
-        let found = subjects::subject(tx, subject).await?;
-        if found.is_some_and(|found| found.erased_at.is_some()) {
-            erased.insert(subject.clone());
-        }
-    }
-    Ok(erased)
 }
 
 fn outcomes(plans: Vec<Plan>, ids: &[RecordId]) -> Vec<Appended> {

@@ -43,6 +43,23 @@ struct Evidence {
 }
 
 impl AuditLog {
+    /// The OpenTimestamps proof of the first checkpoint of at least `size` leaves that is anchored on
+    /// Bitcoin, with its size; `None` while there is none.
+    ///
+    /// # Errors
+    /// [`AuditError::Store`].
+    pub async fn ots_from(&self, tx: &mut Tx, size: u64) -> Result<Option<(u64, Ots)>, AuditError> {
+        for anchor in anchors::from_size(tx, self.id, size).await? {
+            if anchor.chain.starts_with("bip122:")
+                && anchor.evidence.is_some()
+                && let Some(ots) = self.ots(tx, anchor.size).await?
+            {
+                return Ok(Some((anchor.size, ots)));
+            }
+        }
+        Ok(None)
+    }
+
     /// The OpenTimestamps proof of the checkpoint of `size` leaves; `None` while it is not anchored
     /// on Bitcoin.
     ///

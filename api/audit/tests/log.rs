@@ -4,7 +4,8 @@
 mod support;
 
 use api_audit::{
-    AnchorState, AnchorUpdate, AuditError, AuditLog, Disclosure, Record, RecordId, TileRequest,
+    AnchorState, AnchorUpdate, Appended, AuditError, AuditLog, Disclosure, Record, RecordId,
+    TileRequest,
 };
 use api_store::test_db::TestDb;
 use api_store::{Db, Engine};
@@ -148,8 +149,17 @@ async fn erasure_keeps_all_proofs(engine: Engine) {
     let logged = examine(&receipt(db, &log, erasure, &Disclosure::All).await, &key).unwrap();
     assert_eq!(logged.record.fields["kind"], "subject.erased");
     assert_eq!(logged.record.fields["records"], "1");
-    let again = append(db, &log, &repayment(1, 2)).await;
-    assert!(matches!(again, Err(AuditError::Erased(_))), "{again:?}");
+    // What happens to the person later is logged, and nothing personal of it is kept.
+    let later = append(db, &log, &repayment(1, 2)).await.unwrap();
+    checkpoint(db, &log, &key).await;
+    let text = receipt(db, &log, later, &Disclosure::All).await;
+    assert!(!text.contains("Ann Example"));
+    assert_eq!(examine(&text, &key).unwrap().record.sealed, ["payer"]);
+    log.check(&mut db.read().await.unwrap()).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let listed = repayment(1, 3).external_id("t", "r-3");
+    let refused = log.append_each_in(&mut tx, &[listed]).await.unwrap();
+    assert!(matches!(refused[..], [Appended::Refused(AuditError::Erased(_))]), "{refused:?}");
 }
 
 #[tokio::test]

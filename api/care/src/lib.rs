@@ -31,7 +31,7 @@ pub use rules::{Affordability, EarlyRules};
 
 use std::sync::Arc;
 
-use api_audit::AuditLog;
+use api_audit::Logs;
 use api_ledger::Ledger;
 use api_loans::Loans;
 use api_store::Db;
@@ -59,7 +59,7 @@ pub struct Care {
     pub(crate) db: Db,
     pub(crate) ledger: Ledger,
     pub(crate) loans: Loans,
-    pub(crate) audit: AuditLog,
+    pub(crate) audit: Logs,
     pub(crate) wallet: WalletCode,
     pub(crate) ports: Ports,
 }
@@ -67,15 +67,15 @@ pub struct Care {
 impl Care {
     /// For the borrowers of `loans`, whose clock counts here too.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         db: Db,
         ledger: Ledger,
         loans: Loans,
-        audit: AuditLog,
+        audit: impl Into<Logs>,
         wallet: WalletCode,
         ports: Ports,
     ) -> Self {
-        Self { db, ledger, loans, audit, wallet, ports }
+        Self { db, ledger, loans, audit: audit.into(), wallet, ports }
     }
 
     /// Milliseconds since 1970, by the clock of the loans.

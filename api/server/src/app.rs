@@ -1,10 +1,11 @@
 //! What every request and job shares.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api_audit::AuditLog;
+use api_audit::Logs;
 use api_care::{Care, Port, Ports};
 use api_ledger::{GroupCommit, Ledger};
 use api_loans::Loans;
@@ -44,8 +45,10 @@ pub struct Inner {
     pub keys: Keys,
     /// Who is told about events over HTTP.
     pub webhooks: Option<Webhooks>,
-    /// The audit log.
-    pub audit: AuditLog,
+    /// The audit logs.
+    pub audit: Logs,
+    /// Logs whose anchors are late, so that an alarm is raised once.
+    pub late_logs: Mutex<BTreeSet<String>>,
     /// The loan book.
     pub loans: Loans,
     /// Reminders, early warning and the end of the day.
@@ -82,7 +85,7 @@ impl App {
         let url = config.database.resolve().map_err(Error::internal)?;
         let db = Db::connect(&url).await?;
         db.migrate().await?;
-        let audit = AuditLog::open(&db, &config.log.origin).await.map_err(Error::internal)?;
+        let audit = Logs::open(&db, &config.log.origin, config.log.per_tenant).await?;
         let recorder = Arc::new(LedgerLog::new(audit.clone()));
         let ledger = Ledger::new(db.clone()).with_recorder(recorder);
         let mut tx = db.begin().await?;
@@ -110,6 +113,7 @@ impl App {
             webhooks: webhooks.transpose()?,
             ledger,
             audit,
+            late_logs: Mutex::default(),
             loans,
             care,
             signer,

@@ -1,5 +1,7 @@
 //! The command line of `roadstead`.
 
+mod audit;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +44,11 @@ enum Command {
     },
     /// Prints a new key for `webhooks.key_file`.
     WebhookKey,
+    /// Looks after the audit log.
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the catalogue of error codes as Markdown.
@@ -104,6 +111,7 @@ async fn dispatch(command: Command) -> Result<bool, Error> {
         }
         Command::Ledger { command: LedgerCommand::Check(file) } => check_ledger(file.load()?).await,
         Command::WebhookKey => print(&api_webhooks::Vault::new_key().map_err(Error::internal)?),
+        Command::Audit { command } => audit::run(command).await,
         Command::Openapi => print(&http::openapi().to_pretty_json()?),
         Command::Errors => print(&errors()),
     }

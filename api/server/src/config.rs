@@ -176,9 +176,25 @@ pub struct LogConfig {
     /// How often new records get a signed checkpoint.
     #[serde(default = "default_checkpoint_ms")]
     pub checkpoint_ms: u64,
+    /// Whether each tenant has a log of its own, `<origin>/<tenant>`.
+    #[serde(default)]
+    pub per_tenant: bool,
     /// How often the newest checkpoint is anchored, when it is new.
     #[serde(default = "default_anchor_ms")]
     pub anchor_ms: u64,
+    /// Anchor sooner, as soon as so many leaves are new.
+    #[serde(default)]
+    pub anchor_records: Option<u64>,
+    /// An anchor that is in no block after this long is sent again with a higher fee, up to the
+    /// chain's `fee_max`.
+    #[serde(default = "default_anchor_bump_ms")]
+    pub anchor_bump_ms: u64,
+    /// On how many chains each checkpoint is to be; all that anchor, when absent.
+    #[serde(default)]
+    pub anchor_chains_min: Option<u32>,
+    /// Within how long. An alarm is raised when it takes longer.
+    #[serde(default = "default_anchor_deadline_ms")]
+    pub anchor_deadline_ms: u64,
     /// Who is asked to cosign every checkpoint.
     #[serde(default)]
     pub witnesses: Vec<WitnessConfig>,
@@ -202,6 +218,14 @@ const fn default_checkpoint_ms() -> u64 {
 
 const fn default_anchor_ms() -> u64 {
     600_000
+}
+
+const fn default_anchor_bump_ms() -> u64 {
+    900_000
+}
+
+const fn default_anchor_deadline_ms() -> u64 {
+    7_200_000
 }
 
 /// When something on a chain counts as final.
@@ -494,6 +518,16 @@ impl Config {
                     witness.name
                 ));
             }
+        }
+        let anchoring = self.chains.iter().filter(|chain| chain.anchor).count();
+        let wanted = self.log.anchor_chains_min.unwrap_or_default();
+        if usize::try_from(wanted).is_ok_and(|wanted| wanted > anchoring) {
+            return invalid(format!(
+                "log.anchor_chains_min is {wanted}, but only {anchoring} chains anchor"
+            ));
+        }
+        if self.log.anchor_records == Some(0) {
+            return invalid("log.anchor_records must be at least 1".into());
         }
         self.database.resolve().map(|_| ())
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 
-use api_audit::{AuditError, AuditLog, Record};
+use api_audit::{AuditError, Logs, Record};
 use api_ledger::{Recorder, StoredTransfer, TenantId};
 use api_store::{StoreError, Tx};
 use sha2::{Digest as _, Sha256};
@@ -17,11 +17,11 @@ const SEQ_BITS: u32 = 20;
 /// Writes the records.
 #[derive(Debug)]
 pub(crate) struct LedgerLog {
-    audit: AuditLog,
+    audit: Logs,
 }
 
 impl LedgerLog {
-    pub(crate) const fn new(audit: AuditLog) -> Self {
+    pub(crate) const fn new(audit: Logs) -> Self {
         Self { audit }
     }
 

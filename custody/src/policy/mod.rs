@@ -24,9 +24,20 @@ pub struct Policy {
     chains: Vec<ChainId>,
     #[serde(default)]
     log_origins: Vec<String>,
+    #[serde(default = "first_log_key")]
+    log_keys: Vec<u8>,
     #[serde(default, rename = "rule")]
     rules: Vec<Rule>,
 }
+
+fn first_log_key() -> Vec<u8> {
+    vec![0]
+}
+
+/// What stands at the end of an origin for every log directly below it.
+const EVERY_LOG_BELOW: &str = "/*";
+/// Generations of the log's key.
+pub const LOG_KEYS_MAX: u8 = 16;
 
 /// What the policy needs to know of the past.
 pub trait History {
@@ -108,6 +119,11 @@ pub enum PolicyError {
     /// cluster's rules allow could be sent to another.
     #[error("a policy names at most one Solana cluster: run a signer for each, with its own seed")]
     Clusters,
+    /// The generations of the log's key make no sense.
+    #[error(
+        "log_keys is 1 to 3 numbers below {LOG_KEYS_MAX}, ascending: the old key, then the new"
+    )]
+    LogKeys,
     /// An origin cannot name a log.
     #[error(transparent)]
     Origin(#[from] crate::note::NoteError),
@@ -127,7 +143,16 @@ impl Policy {
             return Err(PolicyError::Version(self.version));
         }
         for origin in &self.log_origins {
-            crate::note::checkpoint_text(origin, 0, &[0; 32])?;
+            let name = origin.strip_suffix(EVERY_LOG_BELOW).unwrap_or(origin);
+            crate::note::checkpoint_text(name, 0, &[0; 32])?;
+        }
+        let keys = &self.log_keys;
+        let ascending = keys.is_sorted_by(|one, next| one < next);
+        if !(1..=3).contains(&keys.len())
+            || !ascending
+            || keys.iter().any(|key| *key >= LOG_KEYS_MAX)
+        {
+            return Err(PolicyError::LogKeys);
         }
         let clusters =
             self.chains.iter().filter(|chain| chain.family() == ChainFamily::Solana).count();
@@ -155,10 +180,34 @@ impl Policy {
         &self.chains
     }
 
-    /// The logs whose checkpoints may be signed.
+    /// The logs whose checkpoints may be signed; `<origin>/*` stands for every log directly below.
     #[must_use]
     pub fn log_origins(&self) -> &[String] {
         &self.log_origins
+    }
+
+    /// The logs that are named in full.
+    pub fn named_logs(&self) -> impl Iterator<Item = &String> {
+        self.log_origins.iter().filter(|origin| !origin.ends_with(EVERY_LOG_BELOW))
+    }
+
+    /// Whether checkpoints of this log may be signed.
+    #[must_use]
+    pub fn allows_log(&self, origin: &str) -> bool {
+        let allows = |allowed: &String| match allowed.strip_suffix(EVERY_LOG_BELOW) {
+            None => allowed == origin,
+            Some(above) => origin
+                .strip_prefix(above)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|name| !name.is_empty() && name != "*" && !name.contains('/')),
+        };
+        self.log_origins.iter().any(allows)
+    }
+
+    /// The generations of the log's key that sign, the oldest first: two while a key is replaced.
+    #[must_use]
+    pub fn log_keys(&self) -> &[u8] {
+        &self.log_keys
     }
 
     /// How many rules it has.

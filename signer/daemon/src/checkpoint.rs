@@ -12,7 +12,8 @@ impl Engine {
     ) -> Result<CheckpointSigned, Refusal> {
         self.check_journal()?;
         let CheckpointRequest { origin, size, root } = request;
-        if !self.policy()?.log_origins().contains(origin) {
+        let policy = self.policy()?;
+        if !policy.allows_log(origin) {
             return refuse(RefusalCode::Policy, format!("the policy names no log {origin:?}"));
         }
         let signed = self.state.checkpoints(origin);
@@ -33,9 +34,10 @@ impl Engine {
                 format!("size {newest} was signed before {size}"),
             );
         }
-        // Ed25519 is deterministic: the same checkpoint gives the same note.
-        let note =
-            custody::note::sign_checkpoint(&self.keys, origin, *size, root).map_err(unavailable)?;
+        // Ed25519 is deterministic: the same checkpoint gives the same note, while the keys are the same.
+        let generations = policy.log_keys();
+        let note = custody::note::sign_checkpoint(&self.keys, generations, origin, *size, root);
+        let note = note.map_err(unavailable)?;
         let journal = if again {
             self.head()
         } else {

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 use chain_core::{
     Address, AmountError, AnchorCommitment, ChainId, IntentId, KeyPath, KeyedAddress, Purpose,
 };
+use custody::note::NoteError;
 use custody::policy::{Charge, History, Policy};
 use custody::{Keys, PublicKey};
 use signer_protocol::{
@@ -102,14 +103,11 @@ impl Engine {
             }
         }
         let policy = self.policy()?;
-        let public = self.keys.log_public_key().map_err(unavailable)?;
-        let log_key = |origin: &String| custody::note::verifier_key(origin, &public);
-        let log_keys = policy.log_origins().iter().map(log_key);
         Ok(HelloAnswer {
             version: VERSION,
             chains: policy.chains().to_vec(),
             journal: self.journal.head(),
-            log_keys: log_keys.collect::<Result<_, _>>().map_err(unavailable)?,
+            log_keys: log_keys(&self.keys, &policy, policy.named_logs()).map_err(unavailable)?,
         })
     }
 
@@ -282,4 +280,20 @@ pub(crate) fn refuse<T>(code: RefusalCode, detail: String) -> Result<T, Refusal>
 
 pub(crate) fn unavailable(error: impl std::fmt::Display) -> Refusal {
     Refusal { code: RefusalCode::Unavailable, detail: format!("{error:#}") }
+}
+
+/// The verifier keys of these logs, one for each generation of the key that signs.
+pub(crate) fn log_keys<'a>(
+    keys: &Keys,
+    policy: &Policy,
+    origins: impl Iterator<Item = &'a String>,
+) -> Result<Vec<String>, NoteError> {
+    let mut found = Vec::new();
+    for origin in origins {
+        for generation in policy.log_keys() {
+            let public = keys.log_public_key(*generation)?;
+            found.push(custody::note::verifier_key(origin, &public)?);
+        }
+    }
+    Ok(found)
 }

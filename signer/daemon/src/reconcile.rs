@@ -1,6 +1,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use chain_core::Signature;
 use custody::note;
+use custody::policy::LOG_KEYS_MAX;
 use serde::{Deserialize, Serialize};
 use signer_protocol::{CheckpointRequest, JournalHead, SignRequest};
 
@@ -101,9 +102,9 @@ impl Engine {
 
     fn import_checkpoint(&mut self, request: &CheckpointRequest, given: &str) -> Result<bool> {
         let CheckpointRequest { origin, size, root } = request;
-        // Ed25519 is deterministic, so a genuine note is the one that we would make.
-        let ours = note::sign_checkpoint(&self.keys, origin, *size, root)?;
-        ensure!(ours == given, "this note was not signed here");
+        let checkpoint = (origin.as_str(), *size, root);
+        let ours = note::is_signed_here(&self.keys, LOG_KEYS_MAX, checkpoint, given)?;
+        ensure!(ours, "this note was not signed here");
         let known = self.state.checkpoints(origin).and_then(|signed| signed.get(size));
         if let Some(known) = known {
             ensure!(known == root, "another root was signed at size {size}");

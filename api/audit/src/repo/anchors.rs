@@ -15,6 +15,7 @@ struct Row {
     tx: Option<String>,
     fee: Option<String>,
     evidence: Option<String>,
+    block: Option<String>,
     problem: Option<String>,
     attempts: i64,
     created_at: i64,
@@ -30,6 +31,7 @@ fn anchor(row: Row) -> Result<Anchor, AuditError> {
         tx: row.tx,
         fee: row.fee,
         evidence: row.evidence,
+        block: row.block,
         problem: row.problem,
         attempts: from_db(row.attempts)?,
         created_at_ms: row.created_at,
@@ -57,11 +59,38 @@ pub(crate) async fn one(
     size: u64,
     chain: &str,
 ) -> Result<Option<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, problem, attempts, \
+    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
                   created_at, updated_at FROM audit_anchors \
                   WHERE log_id = $1 AND size = $2 AND chain = $3";
     let row: Option<Row> = tx.lock_optional(select, args![log, to_db(size)?, chain]).await?;
     row.map(anchor).transpose()
+}
+
+/// The same without a lock.
+pub(crate) async fn find(
+    tx: &mut Tx,
+    log: i64,
+    size: u64,
+    chain: &str,
+) -> Result<Option<Anchor>, AuditError> {
+    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
+                  created_at, updated_at FROM audit_anchors \
+                  WHERE log_id = $1 AND size = $2 AND chain = $3";
+    let row: Option<Row> = tx.fetch_optional(select, args![log, to_db(size)?, chain]).await?;
+    row.map(anchor).transpose()
+}
+
+pub(crate) async fn note_block(
+    tx: &mut Tx,
+    log: i64,
+    size: u64,
+    chain: &str,
+    block: &str,
+) -> Result<(), AuditError> {
+    let update =
+        "UPDATE audit_anchors SET block = $1 WHERE log_id = $2 AND size = $3 AND chain = $4";
+    tx.execute(update, args![block, log, to_db(size)?, chain]).await?;
+    Ok(())
 }
 
 pub(crate) async fn in_state(
@@ -69,7 +98,7 @@ pub(crate) async fn in_state(
     log: i64,
     state: AnchorState,
 ) -> Result<Vec<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, problem, attempts, \
+    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
                   created_at, updated_at FROM audit_anchors \
                   WHERE log_id = $1 AND state = $2 ORDER BY size, chain";
     let rows: Vec<Row> = tx.fetch_all(select, args![log, state.as_str()]).await?;
@@ -78,7 +107,7 @@ pub(crate) async fn in_state(
 
 /// Anchors of checkpoints of at least `size` leaves.
 pub(crate) async fn from_size(tx: &mut Tx, log: i64, size: u64) -> Result<Vec<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, problem, attempts, \
+    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
                   created_at, updated_at FROM audit_anchors \
                   WHERE log_id = $1 AND size >= $2 ORDER BY size, chain";
     let rows: Vec<Row> = tx.fetch_all(select, args![log, to_db(size)?]).await?;
@@ -92,7 +121,7 @@ pub(crate) async fn page(
     size: u64,
     limit: u32,
 ) -> Result<Vec<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, problem, attempts, \
+    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
                   created_at, updated_at FROM audit_anchors \
                   WHERE log_id = $1 AND size >= $2 ORDER BY size, chain LIMIT $3";
     let rows: Vec<Row> = tx.fetch_all(select, args![log, to_db(size)?, limit]).await?;
@@ -101,14 +130,15 @@ pub(crate) async fn page(
 
 pub(crate) async fn save(tx: &mut Tx, log: i64, anchor: &Anchor) -> Result<(), AuditError> {
     let update = "UPDATE audit_anchors SET state = $1, intent_id = $2, tx = $3, fee = $4, \
-                  evidence = $5, problem = $6, attempts = $7, updated_at = $8 \
-                  WHERE log_id = $9 AND size = $10 AND chain = $11";
+                  evidence = $5, block = $6, problem = $7, attempts = $8, updated_at = $9 \
+                  WHERE log_id = $10 AND size = $11 AND chain = $12";
     let arguments = args![
         anchor.state.as_str(),
         anchor.intent_id.clone(),
         anchor.tx.clone(),
         anchor.fee.clone(),
         anchor.evidence.clone(),
+        anchor.block.clone(),
         anchor.problem.clone(),
         to_db(anchor.attempts)?,
         anchor.updated_at_ms,
@@ -118,4 +148,37 @@ pub(crate) async fn save(tx: &mut Tx, log: i64, anchor: &Anchor) -> Result<(), A
     ];
     tx.execute(update, arguments).await?;
     Ok(())
+}
+
+/// The largest anchored size of each chain, below `below`.
+pub(crate) async fn anchored_sizes(
+    tx: &mut Tx,
+    log: i64,
+    below: u64,
+) -> Result<Vec<(String, u64)>, AuditError> {
+    let select = "SELECT chain, MAX(size) FROM audit_anchors WHERE log_id = $1 AND size < $2 \
+                  AND state IN ('included', 'final') GROUP BY chain";
+    let below = to_db(below.min(i64::MAX.unsigned_abs()))?;
+    let rows: Vec<(String, i64)> = tx.fetch_all(select, args![log, below]).await?;
+    rows.into_iter().map(|(chain, size)| Ok((chain, from_db(size)?))).collect()
+}
+
+/// The newest checkpoint that was made due, and when.
+pub(crate) async fn newest_due(tx: &mut Tx, log: i64) -> Result<Option<(u64, i64)>, AuditError> {
+    let select = "SELECT size, created_at FROM audit_anchors WHERE log_id = $1 \
+                  ORDER BY size DESC LIMIT 1";
+    let row: Option<(i64, i64)> = tx.fetch_optional(select, args![log]).await?;
+    row.map(|(size, at)| Ok((from_db(size)?, at))).transpose()
+}
+
+/// The first checkpoint of more than `size` leaves, and when it was stored.
+pub(crate) async fn first_checkpoint_above(
+    tx: &mut Tx,
+    log: i64,
+    size: u64,
+) -> Result<Option<(u64, i64)>, AuditError> {
+    let select = "SELECT size, created_at FROM audit_checkpoints WHERE log_id = $1 AND size > $2 \
+                  ORDER BY size LIMIT 1";
+    let row: Option<(i64, i64)> = tx.fetch_optional(select, args![log, to_db(size)?]).await?;
+    row.map(|(size, at)| Ok((from_db(size)?, at))).transpose()
 }

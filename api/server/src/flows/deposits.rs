@@ -380,7 +380,7 @@ async fn credit(app: &App, deposit: &Deposit) -> Result<(), Error> {
         .field("position", &deposit.position)
         .field("asset", &deposit.asset)
         .field("amount", &deposit.amount);
-    app.audit.append_in(&mut tx, &record).await.map_err(Error::internal)?;
+    app.audit.append_in(&mut tx, &record).await?;
     tx.commit().await?;
     metrics::counter!("roadstead_deposits_credited_total", "asset" => deposit.asset.clone())
         .increment(1);

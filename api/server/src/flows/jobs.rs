@@ -17,6 +17,7 @@ use crate::repo::facts;
 const LEASE_MS: i64 = 30_000;
 /// How long a job that failed waits before it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+const ANCHOR_POLL: Duration = Duration::from_secs(1);
 const BANK_POLL: Duration = Duration::from_millis(500);
 const LEDGER_POLL: Duration = Duration::from_secs(1);
 const LEDGER_BATCH: u32 = 1_000;
@@ -67,9 +68,9 @@ fn spawn_log_jobs(jobs: &mut JoinSet<()>, app: &App, stop: &watch::Receiver<bool
     spawn(jobs, app, "checkpoint", checkpoint, stop, |app| async move {
         anchors::checkpoint(&app).await.map(|()| false)
     });
-    let anchor = Duration::from_millis(app.config.log.anchor_ms);
+    let anchor = Duration::from_millis(app.config.log.anchor_ms).min(ANCHOR_POLL);
     spawn(jobs, app, "anchor", anchor, stop, |app| async move {
-        anchors::schedule(&app).await.map(|()| false)
+        anchors::step(&app).await.map(|()| false)
     });
     for witness in &app.config.log.witnesses {
         let asked = Arc::new(witnesses::Asked::new(witness.clone()));

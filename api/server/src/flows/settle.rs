@@ -31,14 +31,20 @@ pub(crate) async fn included(
         return Ok(false);
     };
     if stored.intent.purpose == Purpose::Anchor && success {
-        anchors::included(app, chain, stored, attempt, fee).await?;
+        anchors::included(app, chain, stored, attempt, &block, fee).await?;
     }
     let is_final = match finality(app, chain, stored)? {
         Finality::Finalized => finalized,
         Finality::Confirmations(needed) => confirmations >= u64::from(needed),
     };
     if is_final {
-        end(app, chain, stored, &Confirmed { tx: attempt, block: &block, success, fee }).await?;
+        // Once more at the end: with the headers that came after.
+        let evidence = match stored.intent.purpose {
+            Purpose::Anchor if success => Some(anchors::evidence(chain, attempt).await?),
+            _ => None,
+        };
+        let confirmed = Confirmed { tx: attempt, block: &block, success, fee, evidence };
+        end(app, chain, stored, confirmed).await?;
     }
     Ok(is_final)
 }
@@ -65,13 +71,15 @@ struct Confirmed<'a> {
     block: &'a BlockRef,
     success: bool,
     fee: Amount,
+    /// Of an anchor.
+    evidence: Option<String>,
 }
 
 async fn end(
     app: &App,
     chain: &Chain,
     stored: &StoredIntent,
-    confirmed: &Confirmed<'_>,
+    confirmed: Confirmed<'_>,
 ) -> Result<(), Error> {
     let now = now_ms();
     let intent = &stored.intent;
@@ -84,14 +92,17 @@ async fn end(
     }
     let native = app.chains.native(chain)?;
     app.book_fee(&mut tx, intent.id.0, intent.purpose, &native.code, confirmed.fee).await?;
-    spend_coins(&mut tx, chain, intent.id, confirmed).await?;
+    spend_coins(&mut tx, chain, intent.id, &confirmed).await?;
     coins::release(&mut tx, intent.id.0).await?;
     match intent.purpose {
         Purpose::Withdrawal => {
             end_withdrawal(app, &mut tx, stored, confirmed.success, Some(confirmed.tx)).await?
         }
         Purpose::Setup if confirmed.success => nonces::ready(&mut tx, intent.id).await?,
-        Purpose::Anchor => anchors::ended(app, &mut tx, chain, stored, confirmed.success).await?,
+        Purpose::Anchor => {
+            let evidence = confirmed.evidence;
+            anchors::ended(app, &mut tx, stored, confirmed.success, evidence).await?
+        }
         Purpose::Sweep | Purpose::Fuel | Purpose::Setup => {}
     }
     tx.commit().await?;
@@ -139,7 +150,7 @@ async fn end_withdrawal(
     if let Some(confirmed) = confirmed {
         record = record.field("tx", &confirmed.0);
     }
-    app.audit.append_in(tx, &record).await.map_err(Error::internal)?;
+    app.audit.append_in(tx, &record).await?;
     Ok(())
 }
 

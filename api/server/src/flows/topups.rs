@@ -218,7 +218,7 @@ async fn book(app: &App, tx: &mut Tx, line: &Line, owner: Owner) -> Result<(), E
         .field("currency", &line.currency)
         .field("amount", line.amount.to_string())
         .field("state", &row.state);
-    app.audit.append_in(tx, &record).await.map_err(Error::internal)?;
+    app.audit.append_in(tx, &record).await?;
     match loan {
         Some(loan) => repay(app, tx, &row, (tenant, loan)).await,
         None => Ok(()),

@@ -108,6 +108,6 @@ pub(crate) async fn reserve(app: &App, tx: &mut Tx, checked: Checked) -> Result<
     let record = settle::withdrawal_record(&withdrawal, "withdrawal.reserved")
         .subject(order.customer.to_string())
         .personal("destination", &withdrawal.destination);
-    app.audit.append_in(tx, &record).await.map_err(Error::internal)?;
+    app.audit.append_in(tx, &record).await?;
     Ok(withdrawal)
 }

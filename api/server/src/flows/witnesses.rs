@@ -49,7 +49,7 @@ pub(crate) async fn step(app: &App, asked: &Asked) -> Result<bool, Error> {
 async fn next(app: &App, asked: &Asked, known: u64) -> Result<Option<StoredCheckpoint>, Error> {
     let mut tx = app.db.read().await?;
     if known == 0 {
-        let latest = app.audit.latest_checkpoint(&mut tx).await?;
+        let latest = app.audit.shared().latest_checkpoint(&mut tx).await?;
         let Some(latest) = latest else { return Ok(None) };
         if !is_cosigned(asked, &latest)? {
             return Ok(Some(latest));
@@ -57,10 +57,10 @@ async fn next(app: &App, asked: &Asked, known: u64) -> Result<Option<StoredCheck
         asked.size.store(latest.size, Ordering::Relaxed);
         return Ok(None);
     }
-    let at = app.audit.checkpoint_from(&mut tx, known).await?;
+    let at = app.audit.shared().checkpoint_from(&mut tx, known).await?;
     match at {
         Some(at) if at.size > known || !is_cosigned(asked, &at)? => Ok(Some(at)),
-        Some(_) => Ok(app.audit.checkpoint_from(&mut tx, known.saturating_add(1)).await?),
+        Some(_) => Ok(app.audit.shared().checkpoint_from(&mut tx, known.saturating_add(1)).await?),
         None => Ok(None),
     }
 }
@@ -75,7 +75,7 @@ async fn request(app: &App, known: u64, next: &StoredCheckpoint) -> Result<AddCh
         Vec::new()
     } else {
         let mut tx = app.db.read().await?;
-        app.audit.consistency_proof(&mut tx, known, next.size).await?
+        app.audit.shared().consistency_proof(&mut tx, known, next.size).await?
     };
     AddCheckpoint::new(known, proof, &next.note).map_err(Error::internal)
 }
@@ -83,7 +83,7 @@ async fn request(app: &App, known: u64, next: &StoredCheckpoint) -> Result<AddCh
 /// The client has verified the line.
 async fn keep(app: &App, asked: &Asked, size: u64, line: &str, time: u64) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
-    app.audit.add_cosignatures_in(&mut tx, size, line).await?;
+    app.audit.shared().add_cosignatures_in(&mut tx, size, line).await?;
     tx.commit().await?;
     asked.size.store(size, Ordering::Relaxed);
     let name = asked.witness.name.clone();
@@ -98,7 +98,7 @@ async fn keep(app: &App, asked: &Asked, size: u64, line: &str, time: u64) -> Res
 async fn stand_at(app: &App, asked: &Asked, known: u64, size: u64) -> Result<(), Error> {
     let name = &asked.witness.name;
     let mut tx = app.db.read().await?;
-    let latest = app.audit.latest_checkpoint(&mut tx).await?.map_or(0, |latest| latest.size);
+    let latest = app.audit.shared().latest_checkpoint(&mut tx).await?.map_or(0, |latest| latest.size);
     if size > latest {
         return Err(Error::internal(format!(
             "the witness {name} cosigned {size} entries, and this log has {latest}: was an old \

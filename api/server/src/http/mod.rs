@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -93,10 +93,7 @@ fn api() -> OpenApiRouter<App> {
         .merge(records::routes())
         .merge(subjects::routes())
         .merge(care::routes())
-        .routes(routes!(audit::consistency))
-        .routes(routes!(audit::anchors))
-        .routes(routes!(audit::checkpoint))
-        .routes(routes!(audit::tile))
+        .merge(audit::routes())
         .routes(routes!(operator::treasury))
         .routes(routes!(operator::sweep))
         .routes(routes!(operator::intents))
@@ -168,6 +165,11 @@ async fn observe(request: Request, next: Next) -> Response {
         .to_owned();
     let mut response = next.run(request).await;
     problem::dress(&mut response);
+    // What does not say otherwise is one caller's own.
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
     metrics::histogram!("roadstead_http_seconds", "route" => route.clone(), "method" => method.to_string())

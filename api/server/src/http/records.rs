@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_audit::{Appended, Disclosure, Record, RecordId, RecordStatus};
+use api_audit::{Appended, AuditLog, Disclosure, Record, RecordId, RecordStatus};
 use api_store::Tx;
 use axum::Json;
 use axum::extract::State;
@@ -14,12 +14,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::audit;
 use super::auth::{Caller, Scope};
 use super::extract::{Args, Bulk, Params};
 use super::missing;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::{App, now_ms};
 use crate::error::{Code, Error};
+use crate::flows::anchors;
 use crate::repo::customers;
 
 /// How many records one call may have.
@@ -36,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(record))
         .routes(routes!(receipt))
         .routes(routes!(tlog_proof))
+        .routes(routes!(ots))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -129,7 +132,8 @@ pub(crate) async fn append(
             Err(error) => return Err(error.into()),
         });
     }
-    let appended = app.audit.append_each_in(&mut tx, &records).await?;
+    let log = app.audit.to_write(&mut tx, caller.tenant).await?;
+    let appended = log.append_each_in(&mut tx, &records).await?;
     tx.commit().await?;
     let mut appended = appended.into_iter();
     let mut results = Vec::with_capacity(count);
@@ -247,28 +251,75 @@ pub(crate) async fn own(
     tx: &mut Tx,
     caller: &Caller,
     id: &str,
-) -> Result<RecordId, Error> {
+) -> Result<(AuditLog, RecordId), Error> {
     let tenant = caller.tenant.to_string();
+    let logs = app.audit.to_read(tx, caller.tenant).await?;
     if let Ok(id) = id.parse::<RecordId>() {
-        let owner = app.audit.tenant_of(tx, id).await?;
-        if owner.is_some_and(|owner| owner == tenant) {
-            return Ok(id);
+        for log in &logs {
+            let owner = log.tenant_of(tx, id).await?;
+            if owner.is_some_and(|owner| owner == tenant) {
+                return Ok((log.clone(), id));
+            }
         }
     }
-    let found = match check_id("id", id) {
-        Ok(()) => app.audit.find(tx, &tenant, &external_id(id)).await?,
-        Err(_) => None,
-    };
-    found.ok_or_else(|| missing("audit record"))
+    if check_id("id", id).is_ok() {
+        for log in logs {
+            if let Some(found) = log.find(tx, &tenant, &external_id(id)).await? {
+                return Ok((log, found));
+            }
+        }
+    }
+    Err(missing("audit record"))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RecordView {
     /// The audit record.
     record: String,
-    #[serde(flatten)]
-    #[schema(value_type = Object)]
-    status: RecordStatus,
+    /// The name of the log that holds it.
+    log: String,
+    /// `queued`, `logged`, `checkpointed`, `witnessed`, `anchored` or `final`.
+    state: &'static str,
+    /// Its index, once it has one.
+    index: Option<u64>,
+    /// The size of the first checkpoint that covers it.
+    checkpoint: Option<u64>,
+    /// The names of the witnesses who cosigned that checkpoint.
+    witnessed_by: Vec<String>,
+    /// The chains on which it is anchored, CAIP-2 ids.
+    anchored_on: Vec<String>,
+    /// Those of them on which the anchor is final.
+    final_on: Vec<String>,
+    /// On how many chains it is to be; `final` when it is final on so many.
+    anchors_wanted: u64,
+}
+
+async fn view(app: &App, tx: &mut Tx, log: &AuditLog, id: RecordId) -> Result<RecordView, Error> {
+    let RecordStatus { state, index, checkpoint, anchored_on, final_on } =
+        log.status(tx, id).await?;
+    let witnessed_by = match checkpoint {
+        Some(size) => log.witnesses(tx, size).await?,
+        None => Vec::new(),
+    };
+    let anchors_wanted = anchors::wanted(app);
+    let count = |chains: &[String]| chains.len() as u64;
+    let state = match state {
+        "anchored" | "final" if anchors_wanted > 0 && count(&final_on) >= anchors_wanted => "final",
+        "anchored" | "final" => "anchored",
+        "checkpointed" if !witnessed_by.is_empty() => "witnessed",
+        state => state,
+    };
+    Ok(RecordView {
+        record: id.to_string(),
+        log: log.origin().to_owned(),
+        state,
+        index,
+        checkpoint,
+        witnessed_by,
+        anchored_on,
+        final_on,
+        anchors_wanted,
+    })
 }
 
 /// How far a record is: queued, logged, checkpointed, anchored on which chains, final. `id` is the
@@ -283,9 +334,8 @@ pub(crate) async fn record(
 ) -> Result<Json<RecordView>, Problem> {
     caller.require(Scope::Read)?;
     let mut tx = app.db.read().await?;
-    let id = own(&app, &mut tx, &caller, &id).await?;
-    let status = app.audit.status(&mut tx, id).await?;
-    Ok(Json(RecordView { record: id.to_string(), status }))
+    let (log, id) = own(&app, &mut tx, &caller, &id).await?;
+    view(&app, &mut tx, &log, id).await.map(Json).map_err(Problem::from)
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -312,8 +362,8 @@ pub(crate) async fn receipt(
         Some(names) => Disclosure::Only(names.split(',').map(str::to_owned).collect()),
     };
     let mut tx = app.db.read().await?;
-    let id = own(&app, &mut tx, &caller, &id).await?;
-    let receipt = app.audit.receipt(&mut tx, id, &disclosure).await?;
+    let (log, id) = own(&app, &mut tx, &caller, &id).await?;
+    let receipt = log.receipt(&mut tx, id, &disclosure).await?;
     Ok((file_name(&format!("{id}.receipt.json")), Json(receipt)).into_response())
 }
 
@@ -329,9 +379,38 @@ pub(crate) async fn tlog_proof(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let mut tx = app.db.read().await?;
-    let id = own(&app, &mut tx, &caller, &id).await?;
-    let proof = app.audit.tlog_proof(&mut tx, id).await?;
+    let (log, id) = own(&app, &mut tx, &caller, &id).await?;
+    let proof = log.tlog_proof(&mut tx, id).await?;
     Ok((file_name(&format!("{id}.tlog-proof")), proof).into_response())
+}
+
+/// The OpenTimestamps proof of the first checkpoint on Bitcoin that covers the record. Which file it
+/// stamps is in the header `Link`.
+#[utoipa::path(get, path = "/v1/audit/records/{id}/ots", tag = "audit", params(("id" = String, Path)),
+    security(("api_key" = [])),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+              (status = "default", body = ProblemDocument)))]
+pub(crate) async fn ots(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<String>,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let mut tx = app.db.read().await?;
+    let (log, id) = own(&app, &mut tx, &caller, &id).await?;
+    let checkpoint = log.status(&mut tx, id).await?.checkpoint;
+    let found = match checkpoint {
+        Some(size) => log.ots_from(&mut tx, size).await?,
+        None => None,
+    };
+    let (size, ots) = found.ok_or_else(|| {
+        Error::refuse(Code::NotAnchored, "no checkpoint that covers it is on Bitcoin yet")
+    })?;
+    let prefix = audit::prefix(&app, &log);
+    let link = format!("<{prefix}/checkpoints/{size}.txt>; rel=\"describes\"");
+    let headers =
+        [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::LINK, link)];
+    Ok((file_name(&format!("{size}.txt.ots")), headers, ots.proof).into_response())
 }
 
 /// The name under which a browser or `curl -OJ` saves the answer.

@@ -46,7 +46,7 @@ async fn known(
         Error::Failure(_) => missing("subject"),
         error @ Error::Internal(_) => error,
     })?;
-    let status = app.audit.subject(tx, &subject).await?.ok_or_else(|| missing("subject"))?;
+    let status = app.audit.shared().subject(tx, &subject).await?.ok_or_else(|| missing("subject"))?;
     Ok((subject, status))
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn hold(
     check_text("reason", &reason, REASON_CHARS_MAX)?;
     let mut tx = app.db.begin().await?;
     let (subject, _) = known(&app, &mut tx, &caller, &id).await?;
-    app.audit.set_legal_hold_in(&mut tx, &subject, Some(&reason)).await?;
+    app.audit.shared().set_legal_hold_in(&mut tx, &subject, Some(&reason)).await?;
     let record = decision("subject.held", &caller, &subject).field("reason", reason);
     let record = app.audit.append_in(&mut tx, &record).await?;
     tx.commit().await?;
@@ -127,7 +127,7 @@ pub(crate) async fn release(
     if status.legal_hold.is_none() {
         return Err(Error::refuse(Code::InvalidState, "there is no legal hold").into());
     }
-    app.audit.set_legal_hold_in(&mut tx, &subject, None).await?;
+    app.audit.shared().set_legal_hold_in(&mut tx, &subject, None).await?;
     let record = decision("subject.released", &caller, &subject);
     let record = app.audit.append_in(&mut tx, &record).await?;
     tx.commit().await?;
@@ -156,16 +156,17 @@ pub(crate) async fn erase(
     let now = now_ms();
     let mut tx = app.db.begin().await?;
     let (subject, before) = known(&app, &mut tx, &caller, &id).await?;
-    let done = app.audit.erase_in(&mut tx, &subject, now).await?;
     let record = match before.erased_at_ms {
         Some(_) => earlier(&app, &mut tx, &caller, &subject).await?,
         None => {
+            let log = app.audit.to_write(&mut tx, caller.tenant).await?;
+            let done = log.erase_in(&mut tx, &subject, now).await?;
             let record = Record::new("subject.erasure", now)
                 .external_id(caller.tenant.to_string(), erasure_id(&subject))
                 .field("subject", &subject)
                 .field("key", caller.key.to_string())
                 .field("erased", done.to_string());
-            app.audit.append_in(&mut tx, &record).await?
+            log.append_in(&mut tx, &record).await?
         }
     };
     tx.commit().await?;
@@ -183,6 +184,11 @@ async fn earlier(
     caller: &Caller,
     subject: &str,
 ) -> Result<RecordId, Error> {
-    let found = app.audit.find(tx, &caller.tenant.to_string(), &erasure_id(subject)).await?;
-    found.ok_or_else(|| Error::internal("an erasure without record"))
+    let tenant = caller.tenant.to_string();
+    for log in app.audit.to_read(tx, caller.tenant).await? {
+        if let Some(found) = log.find(tx, &tenant, &erasure_id(subject)).await? {
+            return Ok(found);
+        }
+    }
+    Err(Error::internal("an erasure without record"))
 }

@@ -93,7 +93,7 @@ pub(crate) async fn create(
         .field("to", new.to.to_string())
         .field("asset", &new.asset)
         .field("amount", amount.to_string());
-    let record = app.audit.append_in(tx, &record).await.map_err(Error::internal)?;
+    let record = app.audit.append_in(tx, &record).await?;
     let transfer = InternalTransfer {
         id,
         tenant: caller.tenant,

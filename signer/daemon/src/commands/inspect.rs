@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{say, say_json};
 use crate::backup::fold;
 use crate::config::Config;
-use crate::engine::load_policy;
+use crate::engine::{load_policy, log_keys};
 use crate::journal::Contents;
 use crate::passphrase::PassphraseSource;
 
@@ -40,15 +40,12 @@ pub(super) struct LogKey {
 impl LogKey {
     pub(super) fn run(self, config: &Config) -> Result<()> {
         let keys = custody::keystore::open(&config.keystore(), &self.passphrase.read()?)?;
+        let policy = load_policy(&config.policy)?;
         let origins = match self.origin {
             Some(origin) => vec![origin],
-            None => load_policy(&config.policy)?.log_origins().to_vec(),
+            None => policy.named_logs().cloned().collect(),
         };
-        let public = keys.log_public_key()?;
-        for origin in origins {
-            say(&custody::note::verifier_key(&origin, &public)?)?;
-        }
-        Ok(())
+        log_keys(&keys, &policy, origins.iter())?.iter().try_for_each(|key| say(key))
     }
 }
 

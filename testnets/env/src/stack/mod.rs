@@ -229,17 +229,35 @@ impl Stack {
     /// # Errors
     /// [`Error::Refused`] with the signer's words.
     pub fn log_key(&self) -> Result<String> {
+        self.log_key_of(ORIGIN)
+    }
+
+    /// The public key of the log of this name: the newest, where there are several.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the signer's words.
+    pub fn log_key_of(&self, origin: &str) -> Result<String> {
+        let keys = self.log_keys_of(origin)?;
+        keys.last().cloned().ok_or_else(|| Error::Refused(format!("no key of {origin}")))
+    }
+
+    /// The public keys of the log of this name, the oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the signer's words.
+    pub fn log_keys_of(&self, origin: &str) -> Result<Vec<String>> {
+        let mut arguments = self.signer_arguments("log-key");
+        arguments.extend(["--origin".into(), origin.into()]);
         let output = Command::new(&self.programs.signer)
-            .args(self.signer_arguments("log-key"))
+            .args(arguments)
             .output()
             .map_err(at("roadstead-signer"))?;
         if !output.status.success() {
             return Err(Error::Refused(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
         let words = String::from_utf8_lossy(&output.stdout).into_owned();
-        let key = words.lines().find(|line| line.starts_with(ORIGIN));
-        key.map(str::to_owned)
-            .ok_or_else(|| Error::Refused(format!("no key of {ORIGIN} in {words:?}")))
+        let is_key = |line: &&str| line.starts_with(&format!("{origin}+"));
+        Ok(words.lines().filter(is_key).map(str::to_owned).collect())
     }
 
     /// Runs the offline verifier with `--json`: its exit status and its answer.

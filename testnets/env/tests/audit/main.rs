@@ -2,9 +2,12 @@
 //! the command line, and verifiers that know nothing of the server.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod anchors;
+mod log;
 mod offline;
 mod records;
 mod subjects;
+mod thousand;
 mod witnesses;
 
 #[path = "../e2e/http.rs"]

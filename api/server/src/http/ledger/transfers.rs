@@ -135,8 +135,7 @@ pub(crate) async fn get(
     let found = app.ledger.transfer(&mut tx, caller.tenant.into(), id.into()).await?;
     let found = found.ok_or_else(|| missing("ledger transfer"))?;
     let name = ledger_log::external_id(ledger_log::commit(found.seq));
-    let tenant = caller.tenant.to_string();
-    let record = app.audit.find(&mut tx, &tenant, &name).await.map_err(Error::internal)?;
+    let record = app.audit.find(&mut tx, caller.tenant, &name).await?;
     let mut view = StoredView::new(found, None);
     view.record = record.map(|record| record.to_string());
     Ok(Json(view))
