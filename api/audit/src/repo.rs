@@ -2,6 +2,7 @@
 
 pub(crate) mod anchors;
 pub(crate) mod batches;
+pub(crate) mod listing;
 pub(crate) mod logs;
 pub(crate) mod records;
 pub(crate) mod streams;

@@ -360,3 +360,30 @@ async fn promise_39_rewritten_streams_are_named() {
         assert_eq!(first_bad(world.check().await), bad, "{sql}");
     }
 }
+
+/// What reports are made of: a changed row stops them, by its values and by its place.
+#[tokio::test]
+async fn promise_39_a_changed_row_is_in_no_listing() {
+    let world = World::new(Engine::Sqlite).await;
+    let listed = || async {
+        let mut tx = world.db().read().await.unwrap();
+        world.log.records_before(&mut tx, "bank", &["loan."], 342).await
+    };
+    let found = listed().await.unwrap();
+    assert_eq!(found.len(), 340);
+    assert_eq!((found[77].field("amount"), found[77].index), ("77", Some(77)));
+    let other = "UPDATE audit_records SET open_fields = CAST(replace(open_fields, '\"amount\":\"77\"', \
+                 '\"amount\":\"78\"') AS BLOB) WHERE seq = \
+                 (SELECT seq FROM audit_leaves WHERE leaf_index = 77)";
+    world.attack(other, args![]).await;
+    let error = listed().await.unwrap_err().to_string();
+    assert!(error.contains(&world.ids[77].to_string()), "{error}");
+    // Whole and in itself right, but another record's.
+    let copied = "UPDATE audit_records SET (leaf, open_fields) = (SELECT o.leaf, o.open_fields \
+                  FROM audit_records AS o JOIN audit_leaves AS l ON l.seq = o.seq \
+                  WHERE l.leaf_index = 78) WHERE seq = \
+                  (SELECT seq FROM audit_leaves WHERE leaf_index = 77)";
+    world.attack(copied, args![]).await;
+    let error = listed().await.unwrap_err().to_string();
+    assert!(error.contains("index 77"), "{error}");
+}

@@ -22,6 +22,7 @@ use crate::config::{Config, SignerConfig, SmtpConfig, WebhooksConfig, read_secre
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::ledger_log::LedgerLog;
+use crate::reads::Reads;
 use crate::repo;
 
 /// The shared parts of the server. Cloning it is cheap.
@@ -49,6 +50,8 @@ pub struct Inner {
     pub audit: Logs,
     /// Logs whose anchors are late, so that an alarm is raised once.
     pub late_logs: Mutex<BTreeSet<String>>,
+    /// What people read lately.
+    pub reads: Reads,
     /// The loan book.
     pub loans: Loans,
     /// Reminders, early warning and the end of the day.
@@ -114,6 +117,7 @@ impl App {
             ledger,
             audit,
             late_logs: Mutex::default(),
+            reads: Reads::default(),
             loans,
             care,
             signer,

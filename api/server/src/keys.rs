@@ -77,6 +77,7 @@ mod tests {
             name: String::new(),
             secret_hash: Vec::new(),
             scopes: String::new(),
+            staff: false,
             created_at: 0,
             expires_at: None,
             revoked_at: None,

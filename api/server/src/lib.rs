@@ -12,6 +12,7 @@ mod flows;
 mod http;
 mod keys;
 mod ledger_log;
+mod reads;
 mod repo;
 
 pub use app::App;

@@ -12,6 +12,7 @@ pub(crate) mod jobs;
 pub(crate) mod prepare;
 pub(crate) mod reconcile;
 pub(crate) mod replace;
+pub(crate) mod reports;
 pub(crate) mod settle;
 pub(crate) mod setup;
 pub(crate) mod sweeps;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{Method, header};
 use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 use crate::app::{App, now_ms};
+use crate::books::HOUSE;
 use crate::error::{Code, Error};
+use crate::reads;
 use crate::repo::tenants;
 
 const PREFIX: &str = "rsk";
@@ -93,6 +95,8 @@ pub(crate) struct Caller {
     pub(crate) tenant: Uuid,
     /// Which key it is.
     pub(crate) key: Uuid,
+    /// Whether it belongs to a person, whose reads are logged.
+    pub(crate) staff: bool,
     scopes: Vec<Scope>,
 }
 
@@ -128,8 +132,21 @@ impl FromRequestParts<App> for Caller {
             same && key.revoked_at.is_none() && key.expires_at.is_none_or(|expires| now < expires)
         });
         let key = valid.ok_or(Code::Unauthorized).map_err(Error::from)?;
-        Ok(Self { tenant: key.tenant, key: key.id, scopes: split(&key.scopes) })
+        if key.staff {
+            note_read(app, parts, key.tenant, &key.id.to_string()).await?;
+        }
+        let scopes = split(&key.scopes);
+        Ok(Self { tenant: key.tenant, key: key.id, staff: key.staff, scopes })
     }
+}
+
+/// Records a read by a person before it is answered.
+async fn note_read(app: &App, parts: &Parts, tenant: Uuid, who: &str) -> Result<(), Error> {
+    if parts.method != Method::GET {
+        return Ok(());
+    }
+    let what = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |what| what.as_str());
+    reads::note(app, tenant, who, what).await
 }
 
 async fn stored_key(app: &App, id: Uuid) -> Result<Option<Arc<tenants::ApiKey>>, Error> {
@@ -152,7 +169,11 @@ impl FromRequestParts<App> for Operator {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let given = Sha256::digest(bearer(parts).unwrap_or_default().as_bytes());
         let same: bool = given.as_slice().ct_eq(&app.operator_key_hash).into();
-        if same { Ok(Self) } else { Err(Error::from(Code::Unauthorized).into()) }
+        if !same {
+            return Err(Error::from(Code::Unauthorized).into());
+        }
+        note_read(app, parts, HOUSE, "operator").await?;
+        Ok(Self)
     }
 }
 
@@ -170,6 +191,7 @@ pub(crate) fn new_key(
     tenant: Uuid,
     name: &str,
     scopes: &[Scope],
+    staff: bool,
     expires_at: Option<i64>,
 ) -> (tenants::ApiKey, String) {
     let mut bytes = [0; 32];
@@ -182,6 +204,7 @@ pub(crate) fn new_key(
         name: name.to_owned(),
         secret_hash: Sha256::digest(secret.as_bytes()).to_vec(),
         scopes: join(scopes),
+        staff,
         created_at: now_ms(),
         expires_at,
         revoked_at: None,
@@ -197,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_key_is_shown_once_and_stored_as_a_hash() {
-        let (row, text) = new_key(Uuid::nil(), "k", &[Scope::Read], None);
+        let (row, text) = new_key(Uuid::nil(), "k", &[Scope::Read], false, None);
         let (id, secret) = parse_key(&text).unwrap();
         assert_eq!(id, row.id);
         assert_eq!(row.secret_hash, Sha256::digest(secret.as_bytes()).to_vec());

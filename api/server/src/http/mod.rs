@@ -13,7 +13,9 @@ mod ledger;
 mod loans;
 mod operator;
 mod problem;
+mod reads;
 mod records;
+mod reports;
 mod status;
 mod subjects;
 mod tenants;
@@ -94,6 +96,8 @@ fn api() -> OpenApiRouter<App> {
         .merge(subjects::routes())
         .merge(care::routes())
         .merge(audit::routes())
+        .merge(reports::routes())
+        .merge(reads::routes())
         .routes(routes!(operator::treasury))
         .routes(routes!(operator::sweep))
         .routes(routes!(operator::intents))

@@ -39,7 +39,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<TenantCreated>), Problem> {
     check_text("name", &body.value.name, 100)?;
     let id = Uuid::now_v7();
-    let (key, api_key) = new_key(id, "first", &Scope::ALL, None);
+    let (key, api_key) = new_key(id, "first", &Scope::ALL, false, None);
     let mut tx = app.db.begin().await?;
     if !tenants::insert_tenant(&mut tx, id, &body.value.name, now_ms()).await? {
         return Err(Error::refuse(Code::AlreadyExists, "there is a tenant with this name").into());
@@ -56,6 +56,10 @@ pub(crate) struct NewKey {
     name: String,
     /// What it may do; at most what the calling key may.
     scopes: Vec<Scope>,
+    /// Whether it belongs to a person: then each of its reads is a record of the audit log. A key made
+    /// by such a key is one too.
+    #[serde(default)]
+    staff: bool,
     /// RFC 3339; never when absent.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<jiff::Timestamp>,
@@ -80,7 +84,9 @@ pub(crate) async fn create_key(
     caller.require_all(&body.value.scopes)?;
     check_text("name", &body.value.name, 100)?;
     let expires_at = body.value.expires_at.map(jiff::Timestamp::as_millisecond);
-    let (key, api_key) = new_key(caller.tenant, &body.value.name, &body.value.scopes, expires_at);
+    let staff = body.value.staff || caller.staff;
+    let (key, api_key) =
+        new_key(caller.tenant, &body.value.name, &body.value.scopes, staff, expires_at);
     let mut tx = app.db.begin().await?;
     tenants::insert_key(&mut tx, &key).await?;
     tx.commit().await?;
@@ -92,6 +98,8 @@ pub(crate) struct KeyView {
     id: Uuid,
     name: String,
     scopes: Vec<Scope>,
+    /// Whether it belongs to a person, whose reads are logged.
+    staff: bool,
     created_at: String,
     expires_at: Option<String>,
     revoked_at: Option<String>,
@@ -111,6 +119,7 @@ pub(crate) async fn list_keys(
         id: key.id,
         name: key.name,
         scopes: split(&key.scopes),
+        staff: key.staff,
         created_at: time(key.created_at),
         expires_at: key.expires_at.map(time),
         revoked_at: key.revoked_at.map(time),

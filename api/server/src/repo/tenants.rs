@@ -11,6 +11,8 @@ pub(crate) struct ApiKey {
     pub(crate) name: String,
     pub(crate) secret_hash: Vec<u8>,
     pub(crate) scopes: String,
+    /// Whether it belongs to a person, whose reads are logged.
+    pub(crate) staff: bool,
     pub(crate) created_at: i64,
     pub(crate) expires_at: Option<i64>,
     pub(crate) revoked_at: Option<i64>,
@@ -23,6 +25,7 @@ struct KeyRow {
     name: String,
     secret_hash: Vec<u8>,
     scopes: String,
+    staff: bool,
     created_at: i64,
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
@@ -36,6 +39,7 @@ impl KeyRow {
             name: self.name,
             secret_hash: self.secret_hash,
             scopes: self.scopes,
+            staff: self.staff,
             created_at: self.created_at,
             expires_at: self.expires_at,
             revoked_at: self.revoked_at,
@@ -62,14 +66,15 @@ pub(crate) async fn exists(tx: &mut Tx, id: Uuid) -> Result<bool, StoreError> {
 }
 
 pub(crate) async fn insert_key(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreError> {
-    let sql = "INSERT INTO api_keys (id, tenant_id, name, secret_hash, scopes, created_at, expires_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "INSERT INTO api_keys (id, tenant_id, name, secret_hash, scopes, staff, created_at, expires_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let values = args![
         key.id,
         key.tenant,
         &key.name,
         &key.secret_hash,
         &key.scopes,
+        key.staff,
         key.created_at,
         key.expires_at
     ];
@@ -77,13 +82,13 @@ pub(crate) async fn insert_key(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreErr
 }
 
 pub(crate) async fn key(tx: &mut Tx, id: Uuid) -> Result<Option<ApiKey>, StoreError> {
-    let sql = "SELECT id, tenant_id, name, secret_hash, scopes, created_at, expires_at, revoked_at \
+    let sql = "SELECT id, tenant_id, name, secret_hash, scopes, staff, created_at, expires_at, revoked_at \
                FROM api_keys WHERE id = $1";
     tx.fetch_optional::<KeyRow>(sql, args![id]).await?.map(KeyRow::check).transpose()
 }
 
 pub(crate) async fn keys(tx: &mut Tx, tenant: Uuid) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = "SELECT id, tenant_id, name, secret_hash, scopes, created_at, expires_at, revoked_at \
+    let sql = "SELECT id, tenant_id, name, secret_hash, scopes, staff, created_at, expires_at, revoked_at \
                FROM api_keys WHERE tenant_id = $1 ORDER BY created_at, id";
     let rows: Vec<KeyRow> = tx.fetch_all(sql, args![tenant]).await?;
     rows.into_iter().map(KeyRow::check).collect()

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod anchors;
+mod guide;
 mod log;
 mod offline;
 mod records;
+mod reports;
 mod subjects;
 mod thousand;
 mod witnesses;

@@ -203,7 +203,7 @@ pub(super) async fn record(
     for (name, value) in fields {
         record = record.field(*name, *value);
     }
-    app.audit.append_in(tx, &record).await.map_err(Error::internal)?;
+    app.audit.append_in(tx, &record).await?;
     Ok(())
 }
 
