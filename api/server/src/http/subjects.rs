@@ -46,7 +46,8 @@ async fn known(
         Error::Failure(_) => missing("subject"),
         error @ Error::Internal(_) => error,
     })?;
-    let status = app.audit.shared().subject(tx, &subject).await?.ok_or_else(|| missing("subject"))?;
+    let status =
+        app.audit.shared().subject(tx, &subject).await?.ok_or_else(|| missing("subject"))?;
     Ok((subject, status))
 }
 
