@@ -98,7 +98,8 @@ async fn keep(app: &App, asked: &Asked, size: u64, line: &str, time: u64) -> Res
 async fn stand_at(app: &App, asked: &Asked, known: u64, size: u64) -> Result<(), Error> {
     let name = &asked.witness.name;
     let mut tx = app.db.read().await?;
-    let latest = app.audit.shared().latest_checkpoint(&mut tx).await?.map_or(0, |latest| latest.size);
+    let latest =
+        app.audit.shared().latest_checkpoint(&mut tx).await?.map_or(0, |latest| latest.size);
     if size > latest {
         return Err(Error::internal(format!(
             "the witness {name} cosigned {size} entries, and this log has {latest}: was an old \
