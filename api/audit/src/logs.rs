@@ -117,15 +117,16 @@ impl Logs {
     pub async fn find(
         &self,
         tx: &mut Tx,
-        tenant: Uuid,
+        tenant: &str,
         external_id: &str,
     ) -> Result<Option<RecordId>, AuditError> {
-        for log in self.to_read(tx, tenant).await? {
-            if let Some(found) = log.find(tx, &tenant.to_string(), external_id).await? {
-                return Ok(Some(found));
-            }
+        if let Ok(owner) = tenant.parse()
+            && let Some(own) = self.own(tx, owner).await?
+            && let Some(found) = own.find(tx, tenant, external_id).await?
+        {
+            return Ok(Some(found));
         }
-        Ok(None)
+        self.shared.find(tx, tenant, external_id).await
     }
 
     /// The log that takes a tenant's records now.

@@ -135,7 +135,7 @@ pub(crate) async fn get(
     let found = app.ledger.transfer(&mut tx, caller.tenant.into(), id.into()).await?;
     let found = found.ok_or_else(|| missing("ledger transfer"))?;
     let name = ledger_log::external_id(ledger_log::commit(found.seq));
-    let record = app.audit.find(&mut tx, caller.tenant, &name).await?;
+    let record = app.audit.find(&mut tx, &caller.tenant.to_string(), &name).await?;
     let mut view = StoredView::new(found, None);
     view.record = record.map(|record| record.to_string());
     Ok(Json(view))
