@@ -424,7 +424,8 @@ fn wait_ms(attempts: i64) -> Option<i64> {
     let index = usize::try_from(attempts.checked_sub(1)?).ok()?;
     let wait = WAITS_SECS.get(index)?.saturating_mul(1_000);
     let jitter = wait.checked_div(JITTER_DIVISOR).unwrap_or(0);
-    Some(wait.saturating_add(rand::rng().random_range(-jitter..=jitter)))
+    let earliest = wait.saturating_sub(jitter);
+    Some(rand::rng().random_range(earliest..=wait.saturating_add(jitter)))
 }
 
 /// What was said, without saying it.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::common::Fixture;
 use api_ledger::*;
 use api_store::{Db, Engine};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 const CHILD: &str = "ROADSTEAD_LEDGER_CRASH_CHILD";
@@ -33,26 +34,23 @@ fn crash_child() {
 
 async fn post_for_ever(url: &str, tenant: TenantId, leg: Leg) -> anyhow::Result<()> {
     let front = GroupCommit::start(Ledger::new(Db::connect(url).await?));
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|_| {
-            let front = front.clone();
-            tokio::spawn(async move {
-                loop {
-                    let legs = vec![leg, leg];
-                    let transfer = Transfer::new(tenant, TransferId::generate(), legs);
-                    let id = transfer.id;
-                    while let Err(error) = front.post(transfer.clone()).await {
-                        say(&format!("failed {error}"));
-                        tokio::time::sleep(RETRY_AFTER).await;
-                    }
-                    say(&format!("acked {id}"));
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let front = front.clone();
+        callers.spawn(async move {
+            loop {
+                let legs = vec![leg, leg];
+                let transfer = Transfer::new(tenant, TransferId::generate(), legs);
+                let id = transfer.id;
+                while let Err(error) = front.post(transfer.clone()).await {
+                    say(&format!("failed {error}"));
+                    tokio::time::sleep(RETRY_AFTER).await;
                 }
-            })
-        })
-        .collect();
-    for caller in callers {
-        caller.await?;
+                say(&format!("acked {id}"));
+            }
+        });
     }
+    while callers.join_next().await.transpose()?.is_some() {}
     Ok(())
 }
 
