@@ -1,6 +1,6 @@
 //! The audit log as a bank's integrator, its auditor and its operator meet it: the public HTTP API,
 //! the command line, and verifiers that know nothing of the server.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, reason = "tests")]
 
 mod anchors;
 mod guide;

@@ -55,8 +55,7 @@ pub(crate) fn page_says(questions: &[Value]) -> Option<Vec<Value>> {
     let page = Path::new(ROOT).join("target/roadstead-verify.html");
     let browser = Command::new("chromium").arg("--version").output();
     if !page.is_file() || browser.is_err() {
-        writeln!(std::io::stderr(), "not run: no page (api/verify-wasm/build) or no browser")
-            .unwrap();
+        eprintln!("not run: no page (api/verify-wasm/build) or no browser");
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no page or no browser");
         return None;
     }
@@ -99,7 +98,7 @@ pub(crate) fn ots_says(stamp: &Path, node: &str) -> Option<(bool, String)> {
             Some((output.status.success(), words))
         }
         Err(reason) => {
-            writeln!(std::io::stderr(), "not run: the ots client: {reason}").unwrap();
+            eprintln!("not run: the ots client: {reason}");
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
             None
         }

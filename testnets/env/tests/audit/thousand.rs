@@ -127,7 +127,7 @@ async fn promise_39_a_hundred_of_a_thousand_repayments_are_proved_without_the_se
         let (code, said) = run_verify(&[name, "--policy", policy.to_str().unwrap()]).await;
         assert_eq!(code, Some(0), "{name}: {said}");
         assert_eq!(statuses(&said), ["needs_node", "proved_given_header", "proved_given_header"]);
-        assert_eq!(said["report"]["completeness"]["events"].is_u64(), true, "{said}");
+        assert!(said["report"]["completeness"]["events"].is_u64(), "{said}");
     }
     // With nodes of the reader's own, nothing is left open.
     let nodes = [
