@@ -150,6 +150,11 @@ impl Belongings {
             "/v1/customers/{id}/consents/{channel}" => {
                 json!({ "granted": true, "proof": "form 3" })
             }
+            "/v1/warning-rules" => json!({
+                "warn": [], "history_days": 28, "alone": [], "together": 2,
+                "afford": { "balance_share": "0.8", "floor_share": "0.5", "pause_when_short": 1 },
+                "limits": { "pause_max": 3, "extend_max": 24, "interest": "accrue" }, "open_days": 7,
+            }),
             "/v1/customers/{id}/credit-limits" => json!({ "currency": "EUR", "amount": "5" }),
             "/v1/customers/{id}/opt-in" => json!({ "proof": "form 3" }),
             "/v1/customers/{id}/promises" => json!({ "until": "2026-01-31" }),
