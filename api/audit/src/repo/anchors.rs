@@ -39,6 +39,17 @@ fn anchor(row: Row) -> Result<Anchor, AuditError> {
     })
 }
 
+/// The statement that reads anchors as [`Row`]s.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
+             created_at, updated_at FROM audit_anchors ",
+            $which
+        )
+    };
+}
+
 /// Inserts an anchor that is due; one that is there stays as it is.
 pub(crate) async fn insert_due(
     tx: &mut Tx,
@@ -59,9 +70,7 @@ pub(crate) async fn one(
     size: u64,
     chain: &str,
 ) -> Result<Option<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
-                  created_at, updated_at FROM audit_anchors \
-                  WHERE log_id = $1 AND size = $2 AND chain = $3";
+    let select = select!("WHERE log_id = $1 AND size = $2 AND chain = $3");
     let row: Option<Row> = tx.lock_optional(select, args![log, to_db(size)?, chain]).await?;
     row.map(anchor).transpose()
 }
@@ -73,9 +82,7 @@ pub(crate) async fn find(
     size: u64,
     chain: &str,
 ) -> Result<Option<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
-                  created_at, updated_at FROM audit_anchors \
-                  WHERE log_id = $1 AND size = $2 AND chain = $3";
+    let select = select!("WHERE log_id = $1 AND size = $2 AND chain = $3");
     let row: Option<Row> = tx.fetch_optional(select, args![log, to_db(size)?, chain]).await?;
     row.map(anchor).transpose()
 }
@@ -98,18 +105,14 @@ pub(crate) async fn in_state(
     log: i64,
     state: AnchorState,
 ) -> Result<Vec<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
-                  created_at, updated_at FROM audit_anchors \
-                  WHERE log_id = $1 AND state = $2 ORDER BY size, chain";
+    let select = select!("WHERE log_id = $1 AND state = $2 ORDER BY size, chain");
     let rows: Vec<Row> = tx.fetch_all(select, args![log, state.as_str()]).await?;
     rows.into_iter().map(anchor).collect()
 }
 
 /// Anchors of checkpoints of at least `size` leaves.
 pub(crate) async fn from_size(tx: &mut Tx, log: i64, size: u64) -> Result<Vec<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
-                  created_at, updated_at FROM audit_anchors \
-                  WHERE log_id = $1 AND size >= $2 ORDER BY size, chain";
+    let select = select!("WHERE log_id = $1 AND size >= $2 ORDER BY size, chain");
     let rows: Vec<Row> = tx.fetch_all(select, args![log, to_db(size)?]).await?;
     rows.into_iter().map(anchor).collect()
 }
@@ -121,9 +124,7 @@ pub(crate) async fn page(
     size: u64,
     limit: u32,
 ) -> Result<Vec<Anchor>, AuditError> {
-    let select = "SELECT size, chain, state, intent_id, tx, fee, evidence, block, problem, attempts, \
-                  created_at, updated_at FROM audit_anchors \
-                  WHERE log_id = $1 AND size >= $2 ORDER BY size, chain LIMIT $3";
+    let select = select!("WHERE log_id = $1 AND size >= $2 ORDER BY size, chain LIMIT $3");
     let rows: Vec<Row> = tx.fetch_all(select, args![log, to_db(size)?, limit]).await?;
     rows.into_iter().map(anchor).collect()
 }
