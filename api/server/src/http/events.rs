@@ -26,15 +26,11 @@ pub(crate) struct EventsQuery {
     #[serde(default)]
     after: i64,
     /// At most this many, 1 to 500; 100 when absent.
-    #[serde(default = "default_limit")]
+    #[serde(default = "super::ledger::default_limit")]
     limit: u32,
     /// When there is nothing yet, wait up to so many seconds for it, 0 to 20; 0 when absent.
     #[serde(default)]
     wait_secs: u32,
-}
-
-const fn default_limit() -> u32 {
-    100
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -282,12 +282,8 @@ pub(crate) struct DeadLettersQuery {
     #[serde(default)]
     after: i64,
     /// At most this many, 1 to 500; 100 when absent.
-    #[serde(default = "default_limit")]
+    #[serde(default = "super::ledger::default_limit")]
     limit: u32,
-}
-
-const fn default_limit() -> u32 {
-    100
 }
 
 #[derive(Debug, Serialize, ToSchema)]

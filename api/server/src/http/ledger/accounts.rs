@@ -235,12 +235,8 @@ pub(crate) struct AccountsQuery {
     #[serde(default)]
     after: String,
     /// At most this many, 1 to 500; 100 when absent.
-    #[serde(default = "default_limit")]
+    #[serde(default = "super::transfers::default_limit")]
     limit: u32,
-}
-
-const fn default_limit() -> u32 {
-    100
 }
 
 #[derive(Debug, Serialize, ToSchema)]

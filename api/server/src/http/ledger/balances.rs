@@ -115,12 +115,8 @@ pub(crate) struct LedgerStatementQuery {
     #[param(value_type = Option<String>)]
     to: Option<Timestamp>,
     /// At most this many lines, 1 to 500; 100 when absent.
-    #[serde(default = "default_limit")]
+    #[serde(default = "super::transfers::default_limit")]
     limit: u32,
-}
-
-const fn default_limit() -> u32 {
-    100
 }
 
 #[derive(Debug, Serialize, ToSchema)]

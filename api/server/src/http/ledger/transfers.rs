@@ -154,7 +154,8 @@ pub(crate) struct SequenceQuery {
     limit: u32,
 }
 
-const fn default_limit() -> u32 {
+/// The `limit` of a query that names none.
+pub(in crate::http) const fn default_limit() -> u32 {
     100
 }
 
