@@ -2,6 +2,8 @@ use api_ledger::TenantId;
 use api_store::{StoreError, Tx, args};
 use uuid::Uuid;
 
+use crate::EventTypes;
+
 /// A receiver, without its secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -9,6 +11,8 @@ pub struct Endpoint {
     pub id: Uuid,
     /// Where it is.
     pub url: String,
+    /// What it is told about.
+    pub types: EventTypes,
     /// Whether it is told anything.
     pub enabled: bool,
     /// The last event that was delivered or given up.
@@ -34,6 +38,17 @@ pub struct DeadLetter {
     pub last_error: String,
 }
 
+/// A receiver to be registered.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEndpoint<'a> {
+    /// Where it is.
+    pub url: &'a str,
+    /// It is told about the events after this place of the tenant's sequence.
+    pub after: i64,
+    /// It is told about these alone.
+    pub types: &'a EventTypes,
+}
+
 /// What a delivery needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
@@ -49,25 +64,26 @@ pub(crate) struct Due {
 pub(crate) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
-    (id, url): (Uuid, &str),
+    id: Uuid,
+    new: &NewEndpoint<'_>,
     sealed: Vec<u8>,
-    last_sequence: i64,
     now: i64,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO webhook_endpoints (id, tenant, url, secret, enabled, last_sequence,
-             attempts, next_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7)";
-    let values = args![id, tenant.get(), url, sealed, true, last_sequence, now];
+             attempts, next_at, created_at, types) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7, $8)";
+    let (after, types) = (new.after.max(0), new.types.to_string());
+    let values = args![id, tenant.get(), new.url, sealed, true, after, now, types];
     tx.execute(sql, values).await?;
     Ok(())
 }
 
-type EndpointRow = (String, String, bool, i64, i64, Option<String>, bool, i64);
+type EndpointRow = (String, String, bool, i64, i64, Option<String>, bool, i64, String);
 
 macro_rules! select_endpoint {
     ($rest:literal) => {
         concat!(
             "SELECT id, url, enabled, last_sequence, attempts, last_error,
-                 old_secret IS NOT NULL AS has_old_secret, created_at
+                 old_secret IS NOT NULL AS has_old_secret, created_at, types
              FROM webhook_endpoints WHERE tenant = $1 ",
             $rest
         )
@@ -94,6 +110,7 @@ fn endpoint(row: EndpointRow) -> Result<Endpoint, StoreError> {
     Ok(Endpoint {
         id: row.0.parse().map_err(|_| damaged())?,
         url: row.1,
+        types: event_types(&row.8)?,
         enabled: row.2,
         last_sequence: row.3,
         attempts: row.4,
@@ -101,6 +118,24 @@ fn endpoint(row: EndpointRow) -> Result<Endpoint, StoreError> {
         has_old_secret: row.6,
         created_at: row.7,
     })
+}
+
+fn event_types(text: &str) -> Result<EventTypes, StoreError> {
+    let names = text.split(',').filter(|name| !name.is_empty());
+    EventTypes::parse(names).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+/// What the endpoint is told about at present; nothing when it was deleted.
+pub(crate) async fn types(tx: &mut Tx, id: Uuid) -> Result<Option<EventTypes>, StoreError> {
+    let sql = "SELECT types FROM webhook_endpoints WHERE id = $1";
+    let row: Option<(String,)> = tx.fetch_optional(sql, args![id]).await?;
+    row.map(|(text,)| event_types(&text)).transpose()
+}
+
+pub(crate) async fn set_types(tx: &mut Tx, id: Uuid, types: &EventTypes) -> Result<(), StoreError> {
+    let sql = "UPDATE webhook_endpoints SET types = $2 WHERE id = $1";
+    tx.execute(sql, args![id, types.to_string()]).await?;
+    Ok(())
 }
 
 /// How many endpoints the tenant has.

@@ -138,17 +138,23 @@ impl Setup {
         let (tenant, receiver) = (TenantId::new(Uuid::new_v4()), Receiver::start().await);
         let mut tx = test_db.db.begin().await.unwrap();
         let url = format!("http://{}/hook", receiver.address);
-        let (id, secret) = webhooks.create(&mut tx, tenant, &url, 0).await.unwrap();
+        let new = NewEndpoint { url: &url, after: 0, types: &EventTypes::default() };
+        let (id, secret) = webhooks.create(&mut tx, tenant, &new).await.unwrap();
         tx.commit().await.unwrap();
         Self { _test_db: test_db, ledger, webhooks, tenant, skew, receiver, id, secret }
     }
 
     async fn emit(&self, count: usize) {
+        self.emit_all(&vec!["test.happened"; count]).await;
+    }
+
+    /// One event of each of these types, in this order.
+    async fn emit_all(&self, types: &[&str]) {
         let mut tx = self.ledger.db().begin().await.unwrap();
-        for number in 0..count {
+        for (number, kind) in types.iter().enumerate() {
             let event = NewEvent {
                 tenant: self.tenant,
-                kind: "test.happened".to_owned(),
+                kind: (*kind).to_owned(),
                 subject: number.to_string(),
                 data: serde_json::json!({ "number": number }),
             };
@@ -254,6 +260,62 @@ async fn failures_are_repeated_in_order_then_given_up_and_can_be_replayed() {
     assert_eq!(webhooks.dead_letters(&mut tx, tenant, id, 0, 10).await.unwrap(), []);
 }
 
+async fn a_receiver_is_told_about_the_types_that_it_chose(engine: Engine) {
+    let setup = Setup::new(engine).await;
+    let choose = async |names: &[&str]| {
+        let types = EventTypes::parse(names.iter().copied()).unwrap();
+        let mut tx = setup.ledger.db().begin().await.unwrap();
+        setup.webhooks.set_types(&mut tx, setup.tenant, setup.id, &types).await.unwrap();
+        tx.commit().await.unwrap();
+        types
+    };
+    let types = choose(&["loan.*", "test.b"]).await;
+    assert_eq!(setup.endpoint().await.types, types);
+    setup.emit_all(&["test.a", "test.b", "loan.paid", "loans.paid", "test.a"]).await;
+    assert_eq!(setup.deliver_after(0).await.1, [2, 3]);
+    assert_eq!(setup.endpoint().await.last_sequence, 5, "the others are passed over");
+
+    // More of another type than are looked at in one go, and a failure that is not forgotten.
+    setup.emit_all(&vec!["test.a"; 1200]).await;
+    setup.emit_all(&["loan.paid"]).await;
+    setup.receiver.answer(500);
+    assert_eq!(setup.deliver_after(0).await.1, [0; 0]);
+    assert_eq!(setup.endpoint().await.last_sequence, 1005);
+    assert_eq!(setup.deliver_after(0).await.1, [1206]);
+    assert_eq!(setup.endpoint().await.attempts, 1);
+    setup.receiver.answer(200);
+    assert_eq!(setup.deliver_after(10).await.1, [1206]);
+
+    // Sent again is what it is told about now.
+    choose(&["test.a"]).await;
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    setup.webhooks.replay(&mut tx, setup.tenant, setup.id, 1, 5).await.unwrap();
+    tx.commit().await.unwrap();
+    let replayed = Report { delivered: 2, ..Report::default() };
+    assert_eq!(setup.deliver_after(2).await, (replayed, vec![1, 5]));
+
+    // What it waits for in vain can be given up by choosing something else.
+    setup.receiver.answer(500);
+    setup.emit_all(&["test.a", "test.b"]).await;
+    assert_eq!(setup.deliver_after(0).await.1, [1207]);
+    setup.receiver.answer(200);
+    choose(&["test.b"]).await;
+    assert_eq!(setup.deliver_after(10).await.1, [1208]);
+    choose(&[]).await;
+    setup.emit_all(&["anything"]).await;
+    assert_eq!(setup.deliver_after(0).await.1, [1209]);
+}
+
+#[tokio::test]
+async fn a_receiver_is_told_about_the_types_that_it_chose_on_sqlite() {
+    a_receiver_is_told_about_the_types_that_it_chose(Engine::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_receiver_is_told_about_the_types_that_it_chose_on_postgres() {
+    a_receiver_is_told_about_the_types_that_it_chose(Engine::Postgres).await;
+}
+
 #[tokio::test]
 async fn a_receiver_that_is_gone_is_switched_off() {
     let setup = Setup::new(Engine::Sqlite).await;
@@ -276,7 +338,8 @@ async fn a_slow_receiver_holds_nobody_up(engine: Engine) {
     let mut tx = setup.ledger.db().begin().await.unwrap();
     for number in 0..3 {
         let url = format!("http://{}/{number}", silent.local_addr().unwrap());
-        setup.webhooks.create(&mut tx, setup.tenant, &url, 0).await.unwrap();
+        let new = NewEndpoint { url: &url, after: 0, types: &EventTypes::default() };
+        setup.webhooks.create(&mut tx, setup.tenant, &new).await.unwrap();
     }
     tx.commit().await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -338,10 +401,11 @@ async fn dead_letters_are_retried_at_once_and_a_deleted_receiver_gets_nothing() 
 async fn a_tenant_has_a_limited_number_of_receivers() {
     let setup = Setup::new(Engine::Sqlite).await;
     let mut tx = setup.ledger.db().begin().await.unwrap();
+    let new = NewEndpoint { url: "http://127.0.0.1:9/", after: 0, types: &EventTypes::default() };
     for _ in 1..ENDPOINTS_MAX {
-        setup.webhooks.create(&mut tx, setup.tenant, "http://127.0.0.1:9/", 0).await.unwrap();
+        setup.webhooks.create(&mut tx, setup.tenant, &new).await.unwrap();
     }
-    let one_more = setup.webhooks.create(&mut tx, setup.tenant, "http://127.0.0.1:9/", 0).await;
+    let one_more = setup.webhooks.create(&mut tx, setup.tenant, &new).await;
     assert!(matches!(one_more, Err(WebhookError::TooMany)));
 }
 

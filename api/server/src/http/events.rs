@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use api_ledger::Event;
+use api_ledger::{Event, TenantId};
+use api_webhooks::EventTypes;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,35 @@ use crate::error::{Code, Error};
 
 const WAIT_SECS_MAX: u32 = 20;
 const POLL: Duration = Duration::from_millis(100);
+/// At most so many events are looked at for one answer of chosen types, in reads of at most `LOOK`.
+const LOOKS_MAX: usize = 10;
+const LOOK: u32 = 1000;
+/// The types of events that there are.
+const TYPES: [&str; 6] = [
+    "ledger.transfer",
+    "ledger.pending",
+    "ledger.post_pending",
+    "ledger.void_pending",
+    "ledger.expire_pending",
+    "ledger.reversal",
+];
+
+/// A choice of event types, each of which chooses something that there is.
+pub(super) fn event_types<'a>(
+    names: impl IntoIterator<Item = &'a str> + Clone,
+) -> Result<EventTypes, Error> {
+    let types = EventTypes::parse(names.clone());
+    let types = types.map_err(|error| Error::refuse(Code::Unprocessable, error.to_string()))?;
+    for name in names {
+        let alone = EventTypes::parse([name]).unwrap_or_default();
+        if !TYPES.iter().any(|kind| alone.contains_type(kind)) {
+            let detail =
+                format!("there are no events of the type {name}; there are {}", TYPES.join(", "));
+            return Err(Error::refuse(Code::Unprocessable, detail));
+        }
+    }
+    Ok(types)
+}
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -31,12 +61,17 @@ pub(crate) struct EventsQuery {
     /// When there is nothing yet, wait up to so many seconds for it, 0 to 20; 0 when absent.
     #[serde(default)]
     wait_secs: u32,
+    /// Only these types, separated by commas, such as `ledger.reversal` or `ledger.*`; all when absent.
+    #[serde(default)]
+    types: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EventPage {
     items: Vec<EventView>,
-    /// Give this as `after` to go on; the same as `after` when there was nothing.
+    /// Give this as `after` to go on; the same as `after` when there was nothing. Where types are chosen
+    /// it may be further than the last item, also past an empty page: what lies between is of other
+    /// types.
     next: i64,
 }
 
@@ -84,17 +119,52 @@ pub(crate) async fn list(
         let detail = "after is not negative, wait_secs between 0 and 20";
         return Err(Error::refuse(Code::BadRequest, detail).into());
     }
+    let types = event_types(query.types.split(',').filter(|name| !name.is_empty()))?;
     let deadline = Instant::now().checked_add(Duration::from_secs(query.wait_secs.into()));
+    let mut after = query.after;
     loop {
-        let mut tx = app.db.read().await?;
-        let found = app.ledger.events(&mut tx, caller.tenant.into(), query.after, limit).await?;
-        drop(tx);
+        let (found, next) = look(&app, caller.tenant.into(), after, limit, &types).await?;
         if found.is_empty() && deadline.is_some_and(|deadline| Instant::now() < deadline) {
-            sleep(POLL).await;
+            if next == after {
+                sleep(POLL).await;
+            }
+            after = next;
             continue;
         }
-        let next = found.last().map_or(query.after, |event| event.sequence);
         let items = found.into_iter().map(EventView::from).collect();
         return Ok(Json(EventPage { items, next }));
     }
+}
+
+/// Up to `limit` events of these types after the place `after`, and the last place that was looked at.
+async fn look(
+    app: &App,
+    tenant: TenantId,
+    after: i64,
+    limit: u32,
+    types: &EventTypes,
+) -> Result<(Vec<Event>, i64), Error> {
+    let mut tx = app.db.read().await?;
+    if types.is_all() {
+        let found = app.ledger.events(&mut tx, tenant, after, limit).await?;
+        let next = found.last().map_or(after, |event| event.sequence);
+        return Ok((found, next));
+    }
+    let (mut found, mut next) = (Vec::new(), after);
+    for _ in 0..LOOKS_MAX {
+        let page = app.ledger.events(&mut tx, tenant, next, LOOK).await?;
+        if page.is_empty() {
+            break;
+        }
+        for event in page {
+            next = event.sequence;
+            if types.contains(&event) {
+                found.push(event);
+                if found.len() >= limit as usize {
+                    return Ok((found, next));
+                }
+            }
+        }
+    }
+    Ok((found, next))
 }

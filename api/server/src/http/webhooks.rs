@@ -1,4 +1,4 @@
-use api_webhooks::{DeadLetter, Endpoint, WebhookError, Webhooks};
+use api_webhooks::{DeadLetter, Endpoint, NewEndpoint, WebhookError, Webhooks};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +9,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::auth::{Caller, Scope};
-use super::extract::{Args, Body, Params};
+use super::events::event_types;
+use super::extract::{Args, Body, Params, Plain};
 use super::ledger::check_limit;
 use super::missing;
 use super::problem::{Problem, ProblemDocument};
@@ -23,6 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(get, delete))
+        .routes(routes!(set_types))
         .routes(routes!(rotate_secret))
         .routes(routes!(drop_old_secret))
         .routes(routes!(pause))
@@ -54,6 +56,8 @@ impl From<WebhookError> for Error {
 pub(crate) struct EndpointView {
     id: Uuid,
     url: String,
+    /// The types of events that it is told about; empty for all.
+    types: Vec<String>,
     /// False when it is paused, by you or because it answered 410.
     enabled: bool,
     /// The last event that was delivered or given up.
@@ -72,6 +76,7 @@ impl From<Endpoint> for EndpointView {
         Self {
             id: endpoint.id,
             url: endpoint.url,
+            types: endpoint.types.names().map(str::to_owned).collect(),
             enabled: endpoint.enabled,
             last_sequence: endpoint.last_sequence,
             attempts: endpoint.attempts,
@@ -84,11 +89,15 @@ impl From<Endpoint> for EndpointView {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NewEndpoint {
+pub(crate) struct Receiver {
     /// Where to send events: `https`, on the public internet, without credentials.
     url: String,
     /// Send the events after this place of your sequence, 0 for all; only new ones when absent.
     after: Option<i64>,
+    /// Only these types of events: names such as `ledger.reversal`, or `ledger.*`; all when absent or
+    /// empty.
+    #[serde(default)]
+    types: Vec<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,24 +109,27 @@ pub(crate) struct EndpointCreated {
 }
 
 /// Registers a receiver of your events. Messages are signed by the Standard Webhooks specification.
-#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = NewEndpoint, security(("api_key" = [])),
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = Receiver, security(("api_key" = [])),
     responses((status = 201, body = EndpointCreated), (status = "default", body = ProblemDocument)))]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
-    body: Body<NewEndpoint>,
+    body: Body<Receiver>,
 ) -> Result<(StatusCode, Json<EndpointCreated>), Problem> {
     caller.require(Scope::Webhooks)?;
     let (webhooks, tenant) = (webhooks(&app)?, caller.tenant.into());
-    if body.value.url.len() > 2000 || body.value.url.chars().any(char::is_control) {
+    let Receiver { url, after, types } = body.value;
+    if url.len() > 2000 || url.chars().any(char::is_control) {
         return Err(Error::from(Code::InvalidUrl).into());
     }
+    let types = event_types(types.iter().map(String::as_str))?;
     let mut tx = app.db.begin().await?;
-    let after = match body.value.after {
+    let after = match after {
         Some(after) => after,
         None => app.ledger.last_event(&mut tx, tenant).await?,
     };
-    let (id, secret) = webhooks.create(&mut tx, tenant, &body.value.url, after).await?;
+    let new = NewEndpoint { url: &url, after, types: &types };
+    let (id, secret) = webhooks.create(&mut tx, tenant, &new).await?;
     let endpoint = webhooks.get(&mut tx, tenant, id).await?.into();
     tx.commit().await?;
     let created = EndpointCreated { endpoint, secret: secret.reveal() };
@@ -165,6 +177,34 @@ pub(crate) async fn delete(
     webhooks(&app)?.delete(&mut tx, caller.tenant.into(), id).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Types {
+    /// The types of events that it is told about from now on; empty for all.
+    types: Vec<String>,
+}
+
+/// Chooses the types of events that it is told about from now on: of those that were not sent yet, and of
+/// those that are sent again.
+#[utoipa::path(put, path = "/v1/webhooks/{id}/types", tag = "webhooks", params(("id" = Uuid, Path)),
+    request_body = Types, security(("api_key" = [])),
+    responses((status = 200, body = EndpointView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn set_types(
+    State(app): State<App>,
+    caller: Caller,
+    Params(id): Params<Uuid>,
+    Plain(body): Plain<Types>,
+) -> Result<Json<EndpointView>, Problem> {
+    caller.require(Scope::Webhooks)?;
+    let types = event_types(body.types.iter().map(String::as_str))?;
+    let (webhooks, tenant) = (webhooks(&app)?, caller.tenant.into());
+    let mut tx = app.db.begin().await?;
+    webhooks.set_types(&mut tx, tenant, id, &types).await?;
+    let view = webhooks.get(&mut tx, tenant, id).await?.into();
+    tx.commit().await?;
+    Ok(Json(view))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::on_both_engines;
-use crate::world::{World, id, transfer, unique};
+use crate::world::{World, about, id, pending, transfer, unique};
 
 on_both_engines! {
     a_delivery_is_verified_by_the_specifications_library
     a_receiver_is_paused_replayed_and_removed
+    a_receiver_and_a_reader_choose_types_of_events
+    the_receiver_of_the_page_takes_what_is_ours_and_nothing_else
     promise_34_nobody_sees_or_moves_another_tenants_receiver
     promise_04_secrets_are_shown_once_and_lie_sealed
 }
@@ -234,6 +236,127 @@ fn a_receiver_is_paused_replayed_and_removed(world: &World) {
     }
 }
 
+fn a_receiver_and_a_reader_choose_types_of_events(world: &World) {
+    let receiver = Receiver::start();
+    let body = json!({ "url": receiver.url, "types": ["ledger.reversal", "ledger.void_pending"] });
+    let hook = world.tenant.post("/v1/webhooks", &body).expect(201);
+    let path = format!("/v1/webhooks/{}", id(&hook));
+    assert_eq!(hook["types"], json!(["ledger.reversal", "ledger.void_pending"]));
+    let (bank, ann) = world.bank_and_customer(7);
+    let (paid, hold) = (transfer(&bank, &ann, 5), pending(&ann, &bank, 3));
+    for body in [&paid, &about("reversal", &paid), &hold, &about("void_pending", &hold)] {
+        world.post(body).expect(201);
+    }
+    assert_eq!(receiver.places(2), [3, 5]);
+    assert_eq!(world.tenant.get(&path).expect(200)["last_error"], Value::Null);
+
+    let read = |query: &str| {
+        let page = world.tenant.get(&format!("/v1/events?{query}")).expect(200);
+        let sequences = page["items"].as_array().unwrap().iter().map(|item| &item["sequence"]);
+        let sequences: Vec<i64> = sequences.map(|number| number.as_i64().unwrap()).collect();
+        (sequences, page["next"].as_i64().unwrap())
+    };
+    assert_eq!(read("types=ledger.reversal"), (vec![3], 5), "it goes on behind the others");
+    assert_eq!(read("types=ledger.pending,ledger.transfer&limit=2"), (vec![1, 2], 2));
+    assert_eq!(read("types=ledger.pending,ledger.transfer&limit=2&after=2"), (vec![4], 5));
+    assert_eq!(read("types=ledger.*"), (vec![1, 2, 3, 4, 5], 5));
+    assert_eq!(read("types=ledger.post_pending&after=1&wait_secs=1"), (vec![], 5));
+    for query in ["types=ledger.transfers", "types=loan.*", "types=*", "types=ledger."] {
+        let answer = world.tenant.get(&format!("/v1/events?{query}"));
+        assert_eq!(answer.refusal(), (422, "unprocessable"), "{query}");
+    }
+
+    let choose =
+        |types: Value| world.tenant.put(&format!("{path}/types"), &json!({ "types": types }));
+    assert_eq!(choose(json!(["loan.*"])).refusal(), (422, "unprocessable"));
+    assert_eq!(choose(json!(["ledger.pending"])).expect(200)["types"], json!(["ledger.pending"]));
+    let replay = json!({ "first": 1, "last": 5 });
+    assert_eq!(world.tenant.post(&format!("{path}/replay"), &replay).status, 202);
+    assert_eq!(receiver.places(1), [4]);
+    assert_eq!(choose(json!([])).expect(200)["types"], json!([]));
+    world.post(&transfer(&bank, &ann, 1)).expect(201);
+    assert_eq!(receiver.places(1), [6]);
+}
+
+/// Puts Python's library into a folder once; `None` where pip cannot, which it must in CI.
+fn python_library() -> Option<PathBuf> {
+    static ONCE: Mutex<()> = Mutex::new(());
+    let _guard = ONCE.lock().unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("standardwebhooks-1.1.0-py");
+    if folder.join("standardwebhooks-1.1.0.dist-info/RECORD").exists() {
+        return Some(folder);
+    }
+    let pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"];
+    let done = Command::new("python3")
+        .args(pip)
+        .args(["standardwebhooks==1.1.0", "--upgrade", "--target"])
+        .arg(&folder)
+        .output();
+    if done.as_ref().is_ok_and(|output| output.status.success()) {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{done:?}");
+    println!("not run: pip cannot install standardwebhooks");
+    None
+}
+
+/// The receiver that the docs show, as it stands there, on a port of its own.
+struct PageReceiver {
+    process: std::process::Child,
+    said: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl PageReceiver {
+    fn start(library: &Path, port: u16, secret: &str) -> Self {
+        let page = include_str!("../../../../docs/API-LEDGER.md");
+        let script = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+        let mut process = Command::new("python3")
+            .args(["-u", "-c", script])
+            .env("PYTHONPATH", library)
+            .env("WEBHOOK_SECRET", secret)
+            .env("PORT", port.to_string())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let end = Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < end, "the receiver of the page does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { process, said }
+    }
+}
+
+impl Drop for PageReceiver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn the_receiver_of_the_page_takes_what_is_ours_and_nothing_else(world: &World) {
+    let Some(library) = python_library() else { return };
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let body = json!({ "url": format!("http://127.0.0.1:{port}/hook") });
+    let hook = world.tenant.post("/v1/webhooks", &body).expect(201);
+    let path = format!("/v1/webhooks/{}", id(&hook));
+    let secret = hook["secret"].as_str().unwrap();
+    let mut receiver = PageReceiver::start(&library, port, secret);
+    let (bank, ann) = world.bank_and_customer(7);
+    let line = receiver.said.next().unwrap().unwrap();
+    assert!(line.starts_with("evt_") && line.contains("ledger.transfer"), "{line}");
+    world.tenant.wait_for(&path, |hook| hook["last_sequence"] == 1);
+    // It refuses what another secret signed.
+    drop(receiver);
+    let _other = PageReceiver::start(&library, port, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    world.post(&transfer(&bank, &ann, 1)).expect(201);
+    let shown = world.tenant.wait_for(&path, |hook| hook["attempts"].as_i64() > Some(0));
+    assert_eq!(shown["last_error"], "the receiver answered 400");
+    assert_eq!(shown["last_sequence"], 1);
+}
+
 fn promise_34_nobody_sees_or_moves_another_tenants_receiver(world: &World) {
     let receiver = Receiver::start();
     let (hook, _) = create(world, &receiver);
@@ -248,6 +371,8 @@ fn promise_34_nobody_sees_or_moves_another_tenants_receiver(world: &World) {
     }
     let replay = json!({ "first": 1, "last": 1 });
     assert_eq!(stranger.post(&format!("{path}/replay"), &replay).refusal(), (404, "not_found"));
+    let types = stranger.put(&format!("{path}/types"), &json!({ "types": [] }));
+    assert_eq!(types.refusal(), (404, "not_found"));
     assert_eq!(stranger.delete(&path).refusal(), (404, "not_found"));
     // It is told about its own tenant's events alone.
     let new = json!({ "code": "a", "asset": "EUR", "side": "debit", "floor": "none" });

@@ -138,6 +138,7 @@ impl Belongings {
                 json!({ "transfers": [self.ledger.transfer()] })
             }
             "/v1/webhooks" => json!({ "url": "http://127.0.0.1:9/" }),
+            "/v1/webhooks/{id}/types" => json!({ "types": ["ledger.*"] }),
             "/v1/webhooks/{id}/replay" => json!({ "first": 1, "last": 2 }),
             "/v1/ledger/quotes" => quote(),
             "/v1/ledger/quotes/{id}/convert" => self.ledger.conversion(),
