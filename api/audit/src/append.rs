@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use api_store::Tx;
+use api_verify::merkle::leaf_hash;
 use rand::RngCore as _;
-use uuid::Uuid;
 
-use crate::record::{Fields, encode_leaf};
+use crate::ids::Ids;
+use crate::record::{Fields, NewFields, encode_leaf};
 use crate::repo::batches::BATCH_SEQS;
 use crate::repo::records::{self, NewRow, Row};
 use crate::repo::subjects;
@@ -116,6 +117,7 @@ fn plan<'a>(
 ) -> Result<(Vec<RecordId>, Vec<NewRow<'a>>), AuditError> {
     let mut ids = Vec::with_capacity(list.len());
     let mut rows = Vec::with_capacity(list.len());
+    let mut new_ids = Ids::now();
     for record in list {
         if let Some(external) = record.external()
             && let Some((id, listed)) = known.get(&external)
@@ -126,7 +128,7 @@ fn plan<'a>(
             ids.push(*id);
             continue;
         }
-        let id = RecordId(Uuid::now_v7());
+        let id = new_ids.make();
         rows.push(encode(id, record, keys)?);
         ids.push(id);
         if let Some(external) = record.external() {
@@ -143,12 +145,12 @@ pub(crate) fn is_same(
     id: RecordId,
     keys: &Keys,
 ) -> Result<bool, AuditError> {
-    let mut wanted = record.open_fields(id)?;
-    let mut found = Fields::from_bytes(&row.open_fields)?.values;
-    for fields in [&mut wanted, &mut found] {
-        fields.remove("time");
-    }
-    if wanted != found || row.subject_id != record.subject {
+    let wanted = record.open_values(id)?;
+    let found = Fields::from_bytes(&row.open_fields)?.values;
+    let wanted = wanted.iter().map(|(name, value)| (*name, value.as_ref()));
+    let found = found.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let but_time = |(name, _): &(&str, &str)| *name != "time";
+    if !wanted.filter(but_time).eq(found.filter(but_time)) || row.subject_id != record.subject {
         return Ok(false);
     }
     let key = record.subject.as_ref().and_then(|subject| keys.get(subject).copied().flatten());
@@ -168,18 +170,19 @@ pub(crate) fn encode<'a>(
     record: &'a Record,
     keys: &Keys,
 ) -> Result<NewRow<'a>, AuditError> {
-    let open = Fields::new(record.open_fields(id)?);
-    let personal = Fields::new(record.personal.clone());
-    let leaf = encode_leaf(&[&open, &personal]);
+    let open = NewFields::new(record.open_values(id)?);
+    let personal = NewFields::new(record.personal_values());
+    let leaf = encode_leaf(&open, &personal);
     let personal_fields = match &record.subject {
-        Some(subject) if !personal.values.is_empty() => {
+        Some(subject) if !personal.is_empty() => {
             // Of a subject that was erased the leaf alone remains: sealed for ever from the start.
             let key = keys.get(subject).copied().flatten();
             key.map(|key| personal.seal(&key, id)).transpose()?
         }
         _ => None,
     };
-    Ok(NewRow { id, record, leaf, open_fields: open.to_bytes()?, personal_fields })
+    let leaf_hash = leaf_hash(&leaf);
+    Ok(NewRow { id, record, leaf, leaf_hash, open_fields: open.to_bytes()?, personal_fields })
 }
 
 /// The keys of the records' subjects; those that are new get theirs.

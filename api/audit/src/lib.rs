@@ -5,6 +5,8 @@ mod append;
 mod bulk;
 mod check;
 mod error;
+mod ids;
+mod leaves;
 mod listing;
 mod log;
 mod logs;

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use api_store::{Db, Tx};
-use api_verify::merkle::{Hash, leaf_hash};
+use api_verify::merkle::Hash;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 use crate::append::{encode, ensure_subjects};
+use crate::ids::Ids;
+use crate::leaves::Leaf;
 use crate::map::{EMPTY, Map, link};
 use crate::repo::streams::{self, Head};
 use crate::repo::trees::{self, LogState, StoredCheckpoint};
@@ -124,12 +125,11 @@ impl AuditLog {
         let leaves = records::leaves(tx, self.id, &numbered).await?;
         let mut growth = self.growth(tx, state.size).await?;
         let mut heads = self.stream_heads(tx, &leaves).await?;
-        for (stream, leaf) in &leaves {
-            let hash = leaf_hash(leaf);
-            growth.push(hash);
+        for Leaf { hash, stream } in &leaves {
+            growth.push(*hash);
             if let Some(head) = stream.as_ref().and_then(|stream| heads.get_mut(stream)) {
                 head.events += 1;
-                head.head = link(&head.head, &hash);
+                head.head = link(&head.head, hash);
             }
         }
         streams::save_streams(tx, self.id, heads.values()).await?;
@@ -142,10 +142,10 @@ impl AuditLog {
     async fn stream_heads(
         &self,
         tx: &mut Tx,
-        leaves: &[(Option<String>, Vec<u8>)],
+        leaves: &[Leaf],
     ) -> Result<BTreeMap<String, Head>, AuditError> {
         let names: BTreeSet<&str> =
-            leaves.iter().filter_map(|(stream, _)| stream.as_deref()).collect();
+            leaves.iter().filter_map(|leaf| leaf.stream.as_deref()).collect();
         let names: Vec<&str> = names.into_iter().collect();
         let new = |name: &str| Head { stream: name.to_owned(), events: 0, head: EMPTY };
         let mut heads: BTreeMap<String, Head> =
@@ -200,9 +200,9 @@ impl AuditLog {
         map.save(tx).await?;
         streams::mark_streams_mapped(tx, self.id).await?;
         let record = Record::new(MAP_KIND, at_ms).field("root", STANDARD.encode(state.map_root));
-        let row = encode(RecordId(Uuid::now_v7()), &record, &HashMap::new())?;
+        let row = encode(Ids::now().make(), &record, &HashMap::new())?;
         let mut growth = self.growth(tx, state.size).await?;
-        growth.push(leaf_hash(&row.leaf));
+        growth.push(row.leaf_hash);
         records::insert(tx, self.id, vec![row], Some(state.size)).await?;
         trees::save_tiles(tx, self.id, growth.changed()).await?;
         state.size = growth.size();

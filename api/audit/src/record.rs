@@ -1,5 +1,6 @@
 //! Records and their canonical encoding as leaves.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +8,8 @@ use std::str::FromStr;
 use chacha20poly1305::aead::Aead as _;
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use rand::RngCore as _;
-use serde::{Deserialize, Serialize};
+use serde::ser::{Error as _, SerializeStruct as _};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -141,21 +143,36 @@ impl Record {
         Ok(())
     }
 
-    /// The open fields with those that every record has.
-    pub(crate) fn open_fields(&self, id: RecordId) -> Result<BTreeMap<String, String>, AuditError> {
-        let mut fields = self.open.clone();
-        fields.insert("id".to_owned(), id.to_string());
-        fields.insert("kind".to_owned(), self.kind.clone());
-        fields.insert("time".to_owned(), time_text(self.at_ms)?);
+    /// The open fields with those that every record has, ascending by name.
+    pub(crate) fn open_values(&self, id: RecordId) -> Result<Values<'_>, AuditError> {
+        let mut values = borrowed(&self.open);
+        values.push(("id", Cow::Owned(id.to_string())));
+        values.push(("kind", Cow::Borrowed(&self.kind)));
+        values.push(("time", Cow::Owned(time_text(self.at_ms)?)));
         if let Some(stream) = &self.stream {
-            fields.insert("stream".to_owned(), stream.clone());
+            values.push(("stream", Cow::Borrowed(stream)));
         }
         if let Some((tenant, external_id)) = &self.external {
-            fields.insert("tenant".to_owned(), tenant.clone());
-            fields.insert("external_id".to_owned(), external_id.clone());
+            values.push(("tenant", Cow::Borrowed(tenant)));
+            values.push(("external_id", Cow::Borrowed(external_id)));
         }
-        Ok(fields)
+        values.sort_unstable();
+        Ok(values)
     }
+
+    /// The personal fields, ascending by name.
+    pub(crate) fn personal_values(&self) -> Values<'_> {
+        borrowed(&self.personal)
+    }
+}
+
+/// Names and values, ascending by name.
+pub(crate) type Values<'a> = Vec<(&'a str, Cow<'a, str>)>;
+
+fn borrowed(fields: &BTreeMap<String, String>) -> Values<'_> {
+    let mut values = Vec::with_capacity(fields.len() + RESERVED.len());
+    values.extend(fields.iter().map(|(name, value)| (name.as_str(), value.as_str().into())));
+    values
 }
 
 /// RFC 3339, with as many digits as it needs.
@@ -170,45 +187,34 @@ fn is_field_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-/// Fields with the seed of their salts: enough to open them, and nothing else is.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Fields {
-    #[serde(with = "hex::serde")]
+/// Fields that are about to be logged, with a new seed of their salts.
+pub(crate) struct NewFields<'a> {
     seed: [u8; 32],
-    pub(crate) values: BTreeMap<String, String>,
+    values: Values<'a>,
 }
 
-impl Fields {
-    /// Draws a new seed.
-    pub(crate) fn new(values: BTreeMap<String, String>) -> Self {
+impl<'a> NewFields<'a> {
+    /// Draws the seed.
+    pub(crate) fn new(values: Values<'a>) -> Self {
         let mut seed = [0; 32];
-        rand::rng().fill_bytes(&mut seed);
+        if !values.is_empty() {
+            rand::rng().fill_bytes(&mut seed);
+        }
         Self { seed, values }
     }
 
-    /// `SHA-256("roadstead.salt/v1" || seed || name)`: showing one salt shows no other.
-    pub(crate) fn salt(&self, name: &str) -> [u8; 32] {
-        let hash = Sha256::new().chain_update(SALT_TAG).chain_update(self.seed);
-        hash.chain_update(name).finalize().into()
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
-    fn commitments(&self) -> impl Iterator<Item = (&String, [u8; 32])> {
-        self.values.iter().map(|(name, value)| {
-            let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
-            let hash = Sha256::new().chain_update(COMMITMENT_TAG).chain_update(self.salt(name));
-            let hash = hash.chain_update([length]).chain_update(name).chain_update(value);
-            (name, hash.finalize().into())
-        })
+    fn commitments(&self) -> impl Iterator<Item = (&str, [u8; 32])> {
+        let seed = &self.seed;
+        self.values.iter().map(|(name, value)| (*name, commitment(&salt(seed, name), name, value)))
     }
 
+    /// As [`Fields::from_bytes`] reads them.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, AuditError> {
         serde_json::to_vec(self).map_err(|error| AuditError::Record(error.to_string()))
-    }
-
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, AuditError> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| AuditError::damaged(format!("fields of a record: {error}")))
     }
 
     /// Encrypts under the subject's key; the record's id is bound in.
@@ -222,8 +228,78 @@ impl Fields {
             .map_err(|_| AuditError::Record("it cannot be encrypted".to_owned()))?;
         Ok([nonce.to_vec(), sealed].concat())
     }
+}
 
-    /// Undoes [`Fields::seal`].
+impl Serialize for NewFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct AsMap<'a>(&'a Values<'a>);
+        impl Serialize for AsMap<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+            }
+        }
+        let mut object = serializer.serialize_struct("Fields", 2)?;
+        let mut seed = [0; 64];
+        hex::encode_to_slice(self.seed, &mut seed).map_err(S::Error::custom)?;
+        object.serialize_field("seed", str::from_utf8(&seed).map_err(S::Error::custom)?)?;
+        object.serialize_field("values", &AsMap(&self.values))?;
+        object.end()
+    }
+}
+
+/// `SHA-256("roadstead.salt/v1" || seed || name)`: showing one salt shows no other.
+fn salt(seed: &[u8; 32], name: &str) -> [u8; 32] {
+    hash_of(&[SALT_TAG, seed, name.as_bytes()])
+}
+
+fn commitment(salt: &[u8; 32], name: &str, value: &str) -> [u8; 32] {
+    let length = [u8::try_from(name.len()).unwrap_or(u8::MAX)];
+    hash_of(&[COMMITMENT_TAG, salt, &length, name.as_bytes(), value.as_bytes()])
+}
+
+/// The hash of some parts in a row. Most are short: one call of the hash for all is faster then.
+fn hash_of(parts: &[&[u8]]) -> [u8; 32] {
+    let mut bytes = [0; 192];
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let Some(bytes) = bytes.get_mut(..length) else {
+        let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
+        return hash.finalize().into();
+    };
+    let mut rest = &mut *bytes;
+    for part in parts {
+        let (here, after) = rest.split_at_mut(part.len());
+        here.copy_from_slice(part);
+        rest = after;
+    }
+    Sha256::digest(bytes).into()
+}
+
+/// Fields as they were logged, with the seed of their salts: enough to open them, and nothing else is.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fields {
+    #[serde(with = "hex::serde")]
+    seed: [u8; 32],
+    pub(crate) values: BTreeMap<String, String>,
+}
+
+impl Fields {
+    /// The salt of a field.
+    pub(crate) fn salt(&self, name: &str) -> [u8; 32] {
+        salt(&self.seed, name)
+    }
+
+    fn commitments(&self) -> impl Iterator<Item = (&str, [u8; 32])> {
+        let fields = self.values.iter();
+        fields.map(|(name, value)| (name.as_str(), commitment(&self.salt(name), name, value)))
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, AuditError> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| AuditError::damaged(format!("fields of a record: {error}")))
+    }
+
+    /// Undoes [`NewFields::seal`].
     pub(crate) fn unseal(sealed: &[u8], key: &[u8; 32], id: RecordId) -> Result<Self, AuditError> {
         let damaged = || AuditError::damaged(format!("personal data of the record {id}"));
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(damaged)?;
@@ -237,11 +313,11 @@ impl Fields {
 
 /// Whether a leaf holds exactly these fields, or these and others when `whole` is false.
 pub(crate) fn leaf_holds(leaf: &[u8], parts: &[&Fields], whole: bool) -> bool {
+    let mut opened = parts.iter().flat_map(|fields| fields.commitments());
     if whole {
-        return leaf == encode_leaf(parts);
+        return leaf == leaf_of(opened.collect());
     }
     let Some(held) = decode_leaf(leaf) else { return false };
-    let mut opened = parts.iter().flat_map(|fields| fields.commitments());
     opened.all(|(name, commitment)| held.get(name.as_bytes()) == Some(&commitment))
 }
 
@@ -258,14 +334,20 @@ fn decode_leaf(leaf: &[u8]) -> Option<BTreeMap<&[u8], [u8; 32]>> {
     Some(held)
 }
 
+/// The leaf of a record with these fields.
+pub(crate) fn encode_leaf(open: &NewFields<'_>, personal: &NewFields<'_>) -> Vec<u8> {
+    leaf_of(open.commitments().chain(personal.commitments()).collect())
+}
+
 /// The canonical encoding: `"roadstead.leaf" || 0x01 || count`, then for each field, ascending by
 /// name, `length || name || commitment`.
-pub(crate) fn encode_leaf(parts: &[&Fields]) -> Vec<u8> {
-    let mut all: Vec<_> = parts.iter().flat_map(|fields| fields.commitments()).collect();
-    all.sort_unstable();
-    let mut leaf = MAGIC.to_vec();
-    leaf.push(u8::try_from(all.len()).unwrap_or(u8::MAX));
-    for (name, commitment) in all {
+fn leaf_of(mut fields: Vec<(&str, [u8; 32])>) -> Vec<u8> {
+    fields.sort_unstable();
+    let names: usize = fields.iter().map(|(name, _)| name.len()).sum();
+    let mut leaf = Vec::with_capacity(MAGIC.len() + 1 + 33 * fields.len() + names);
+    leaf.extend(MAGIC);
+    leaf.push(u8::try_from(fields.len()).unwrap_or(u8::MAX));
+    for (name, commitment) in fields {
         leaf.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         leaf.extend(name.as_bytes());
         leaf.extend(commitment);

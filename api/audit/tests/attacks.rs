@@ -201,7 +201,8 @@ async fn promise_39_an_inserted_record_is_named() {
     for sql in [
         "UPDATE audit_batches SET first_index = -1 - first_index WHERE first_index >= 40",
         "UPDATE audit_batches SET first_index = -first_index WHERE first_index < 0",
-        "INSERT INTO audit_batches SELECT max(first_seq) + 16384, log_id, 1, 40 FROM audit_batches",
+        "INSERT INTO audit_batches (first_seq, log_id, records, first_index) \
+         SELECT max(first_seq) + 16384, log_id, 1, 40 FROM audit_batches",
         "INSERT INTO audit_records (seq, id, log_id, kind, stream, leaf, open_fields, created_at) \
          SELECT (SELECT max(first_seq) FROM audit_batches), 'x', log_id, kind, stream, leaf, \
          open_fields, created_at FROM audit_records \
@@ -242,8 +243,8 @@ async fn promise_39_a_rewritten_batch_is_named() {
         ("UPDATE audit_batches SET first_index = 342 WHERE first_index = 50", "record 50"),
         ("DELETE FROM audit_batches WHERE first_index = 50", "record 50"),
         (
-            "INSERT INTO audit_batches SELECT max(first_seq) + 16384, log_id, 1, 342 \
-          FROM audit_batches",
+            "INSERT INTO audit_batches (first_seq, log_id, records, first_index) \
+          SELECT max(first_seq) + 16384, log_id, 1, 342 FROM audit_batches",
             "record 342",
         ),
     ] {
@@ -252,6 +253,48 @@ async fn promise_39_a_rewritten_batch_is_named() {
         world.attack(sql, args![]).await;
         assert_eq!(first_bad(world.check().await), bad, "{sql}");
     }
+}
+
+/// What happens to records before they have their indices.
+#[tokio::test]
+async fn promise_39_a_change_to_a_waiting_batch_is_named() {
+    let other = [0_u8; 32];
+    for (sql, arguments, bad) in [
+        (
+            "UPDATE audit_batches SET leaves = CAST($1 || substr(leaves, 33) AS BLOB) \
+             WHERE first_index IS NULL",
+            args![other],
+            "record 342",
+        ),
+        (
+            "UPDATE audit_batches SET leaves = CAST(replace(leaves, X'6C6F616E', X'6C6F616F') AS BLOB) \
+             WHERE first_index IS NULL",
+            args![],
+            "record 344",
+        ),
+        (
+            "DELETE FROM audit_records WHERE seq = (SELECT max(seq) FROM audit_records)",
+            args![],
+            "record 343",
+        ),
+    ] {
+        let world = World::new(Engine::Sqlite).await;
+        let mut tx = world.db().begin().await.unwrap();
+        let record = Record::new("loan.repayment", NOW_MS).stream("loan:1");
+        world.log.append_many_in(&mut tx, &[record.clone(), record]).await.unwrap();
+        tx.commit().await.unwrap();
+        world.attack(sql, arguments).await;
+        world.log.seal(world.db(), NOW_MS).await.unwrap();
+        assert_eq!(first_bad(world.check().await), bad, "{sql}");
+    }
+    let world = World::new(Engine::Sqlite).await;
+    let mut tx = world.db().begin().await.unwrap();
+    world.log.append_in(&mut tx, &Record::new("loan.repayment", NOW_MS)).await.unwrap();
+    tx.commit().await.unwrap();
+    world
+        .attack("UPDATE audit_batches SET leaves = X'00' WHERE first_index IS NULL", args![])
+        .await;
+    assert!(world.log.seal(world.db(), NOW_MS).await.is_err(), "nothing is numbered from it");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use api_audit::{
     TileRequest,
 };
 use api_store::test_db::TestDb;
-use api_store::{Db, Engine};
+use api_store::{Db, Engine, args};
 use api_verify::VerifyError;
 use api_verify::anchor::{Status, TrustedBlocks};
 use api_verify::merkle::{leaf_hash, verify_consistency};
@@ -83,6 +83,39 @@ async fn promise_39_every_receipt_verifies_sqlite() {
 #[tokio::test]
 async fn promise_39_every_receipt_verifies_postgres() {
     every_receipt_verifies(Engine::Postgres).await;
+}
+
+/// Batches that waited when the database was brought up to date have no leaves with them.
+async fn a_batch_without_leaves_is_numbered_from_its_records(engine: Engine) {
+    let (test_db, log) = open(engine).await;
+    let (db, key) = (&test_db.db, NoteKey::log(1));
+    let mut ids = Vec::new();
+    for number in 0..4 {
+        let records = [repayment(number, 1), Record::new("rates", NOW_MS), repayment(number, 2)];
+        let mut tx = db.begin().await.unwrap();
+        ids.extend(log.append_many_in(&mut tx, &records).await.unwrap());
+        if number % 2 == 0 {
+            let forget = "UPDATE audit_batches SET leaves = NULL \
+                          WHERE first_seq = (SELECT max(first_seq) FROM audit_batches)";
+            tx.execute(forget, args![]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+    checkpoint(db, &log, &key).await;
+    for id in ids {
+        examine(&receipt(db, &log, id, &Disclosure::All).await, &key).unwrap();
+    }
+    let mut tx = db.read().await.unwrap();
+    assert_eq!(log.check(&mut tx).await.unwrap().streams, 4);
+    let kept = "SELECT count(*) FROM audit_batches WHERE leaves IS NOT NULL";
+    let (kept,): (i64,) = tx.fetch_one(kept, args![]).await.unwrap();
+    assert_eq!(kept, 0, "what the sequencer needed is needed no more");
+}
+
+#[tokio::test]
+async fn a_batch_without_leaves_is_numbered_from_its_records_on_both_engines() {
+    a_batch_without_leaves_is_numbered_from_its_records(Engine::Sqlite).await;
+    a_batch_without_leaves_is_numbered_from_its_records(Engine::Postgres).await;
 }
 
 #[tokio::test]

@@ -51,18 +51,17 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// Checks that the leaf is at `index` of the tree of `size` leaves with this root (RFC 9162
+/// The root of the tree of `size` leaves that has the leaf at `index`, if `proof` is right (RFC 9162
 /// section 2.1.3.2). `proof` runs from the leaf's sibling up.
 ///
 /// # Errors
-/// [`MerkleError`] when it does not show that.
-pub fn verify_inclusion(
+/// [`MerkleError::IndexOutside`]; [`MerkleError::Length`].
+pub fn inclusion_root(
     index: u64,
     size: u64,
     leaf: &Hash,
     proof: &[Hash],
-    root: &Hash,
-) -> Result<(), MerkleError> {
+) -> Result<Hash, MerkleError> {
     if index >= size {
         return Err(MerkleError::IndexOutside { index, size });
     }
@@ -85,10 +84,21 @@ pub fn verify_inclusion(
         node >>= 1;
         last >>= 1;
     }
-    if last != 0 {
-        return Err(MerkleError::Length);
-    }
-    if hash == *root { Ok(()) } else { Err(MerkleError::Root) }
+    if last == 0 { Ok(hash) } else { Err(MerkleError::Length) }
+}
+
+/// Checks that the leaf is at `index` of the tree of `size` leaves with this root.
+///
+/// # Errors
+/// [`MerkleError`] when the proof does not show that.
+pub fn verify_inclusion(
+    index: u64,
+    size: u64,
+    leaf: &Hash,
+    proof: &[Hash],
+    root: &Hash,
+) -> Result<(), MerkleError> {
+    if inclusion_root(index, size, leaf, proof)? == *root { Ok(()) } else { Err(MerkleError::Root) }
 }
 
 /// Checks that the tree of `to` leaves begins with the tree of `from` leaves (RFC 9162 section

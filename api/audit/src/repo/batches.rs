@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use api_store::{Engine, Tx, args};
 
-use super::{from_db, to_db};
+use super::{from_db, json, to_db};
 use crate::AuditError;
+use crate::leaves::{self, Leaf};
 
 /// The numbers that belong to one batch: the most records in a call.
 pub(crate) const BATCH_SEQS: usize = 1 << 14;
@@ -32,33 +33,59 @@ impl Batch {
         seq < self.first_seq
     }
 
+    /// The numbers of its records.
+    pub(crate) const fn seqs(&self) -> Range<i64> {
+        self.first_seq..self.end()
+    }
+
     const fn end(&self) -> i64 {
         self.first_seq + self.records
     }
 }
 
+/// A batch that just got its indices.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Numbered {
+    #[sqlx(flatten)]
+    pub(crate) batch: Batch,
+    leaves: Option<Vec<u8>>,
+}
+
+impl Numbered {
+    /// What was kept with the batch for the sequencer; `None` with one from before that was kept.
+    pub(crate) fn leaves(&self) -> Result<Option<Vec<Leaf>>, AuditError> {
+        let Some(bytes) = &self.leaves else { return Ok(None) };
+        let whole = |list: &Vec<Leaf>| list.len() as i64 == self.batch.records;
+        let list = leaves::decode(bytes).filter(whole);
+        let damaged =
+            || AuditError::damaged(format!("the leaves of the batch {}", self.batch.first_seq));
+        list.map(Some).ok_or_else(damaged)
+    }
+}
+
 /// Opens a batch of `records`; answers the number of its first record. With an index it needs no
-/// sequencing.
+/// sequencing, otherwise `leaves` are what the sequencer will need of them.
 pub(crate) async fn open(
     tx: &mut Tx,
     log: i64,
     records: usize,
     index: Option<u64>,
+    leaves: Option<Vec<u8>>,
 ) -> Result<i64, AuditError> {
     let insert = match tx.engine() {
         Engine::Sqlite => {
-            "INSERT INTO audit_batches (first_seq, log_id, records, first_index) \
-             SELECT coalesce(max(first_seq), 0) + 16384, $1, $2, $3 FROM audit_batches \
+            "INSERT INTO audit_batches (first_seq, log_id, records, first_index, leaves) \
+             SELECT coalesce(max(first_seq), 0) + 16384, $1, $2, $3, $4 FROM audit_batches \
              RETURNING first_seq"
         }
         Engine::Postgres => {
-            "INSERT INTO audit_batches (log_id, records, first_index) VALUES ($1, $2, $3) \
-             RETURNING first_seq"
+            "INSERT INTO audit_batches (log_id, records, first_index, leaves) \
+             VALUES ($1, $2, $3, $4) RETURNING first_seq"
         }
     };
     let index = index.map(to_db).transpose()?;
     let (first_seq,): (i64,) =
-        tx.fetch_one(insert, args![log, to_db(records as u64)?, index]).await?;
+        tx.fetch_one(insert, args![log, to_db(records as u64)?, index, leaves]).await?;
     Ok(first_seq)
 }
 
@@ -71,28 +98,42 @@ pub(crate) async fn undo(tx: &mut Tx, first_seq: i64) -> Result<(), AuditError> 
 }
 
 /// Gives indices from `base` up to the batches that have none, in the order in which they were
-/// opened: as many whole batches as have `limit` records together, and at least one.
+/// opened: as many whole batches as have `limit` records together, and at least one. Nobody else does so
+/// meanwhile: [`super::trees::lock_log`].
 pub(crate) async fn number(
     tx: &mut Tx,
     log: i64,
     base: u64,
     limit: u32,
-) -> Result<Vec<Batch>, AuditError> {
-    let update = "UPDATE audit_batches SET first_index = $1 + queue.upto - audit_batches.records \
+) -> Result<Vec<Numbered>, AuditError> {
+    let select = "SELECT b.first_seq, b.records, $1 + queue.upto - b.records AS first_index, b.leaves \
                   FROM ( \
                   SELECT first_seq, records, \
                   CAST(sum(records) OVER (ORDER BY first_seq) AS BIGINT) AS upto FROM ( \
                   SELECT first_seq, records FROM audit_batches \
                   WHERE log_id = $2 AND first_index IS NULL ORDER BY first_seq LIMIT $3 \
                   ) AS waiting) AS queue \
-                  WHERE audit_batches.first_seq = queue.first_seq \
-                  AND (queue.upto <= $3 OR queue.upto = queue.records) \
-                  RETURNING audit_batches.first_seq, audit_batches.records, \
-                  audit_batches.first_index";
+                  JOIN audit_batches AS b ON b.first_seq = queue.first_seq \
+                  WHERE queue.upto <= $3 OR queue.upto = queue.records ORDER BY b.first_seq";
     let arguments = args![to_db(base)?, log, i64::from(limit.max(1))];
-    let mut batches: Vec<Batch> = tx.fetch_all(update, arguments).await?;
-    batches.sort_unstable_by_key(|batch| batch.first_index);
-    Ok(batches)
+    let numbered: Vec<Numbered> = tx.fetch_all(select, arguments).await?;
+    let update = match tx.engine() {
+        Engine::Sqlite => {
+            "UPDATE audit_batches SET first_index = j.value ->> 1, leaves = NULL \
+             FROM json_each($1) AS j WHERE first_seq = j.value ->> 0"
+        }
+        Engine::Postgres => {
+            "UPDATE audit_batches SET first_index = (j.value ->> 1)::BIGINT, leaves = NULL \
+             FROM jsonb_array_elements($1::JSONB) AS j (value) \
+             WHERE first_seq = (j.value ->> 0)::BIGINT"
+        }
+    };
+    let list: Vec<_> =
+        numbered.iter().map(|one| (one.batch.first_seq, one.batch.first_index)).collect();
+    if !list.is_empty() {
+        tx.execute(update, args![json(&list)?]).await?;
+    }
+    Ok(numbered)
 }
 
 /// The batches that hold the indices `from..to`, in the order of the log.

@@ -1,9 +1,11 @@
 //! Records.
 
 use api_store::{Engine, Tx, args};
+use api_verify::merkle::{Hash, leaf_hash};
 
-use super::batches::{self, Batch};
+use super::batches::{self, Batch, Numbered};
 use super::{from_db, json, to_db};
+use crate::leaves::{self, Leaf};
 use crate::{AuditError, Record, RecordId};
 
 /// A record as it was stored.
@@ -38,24 +40,27 @@ pub(crate) struct NewRow<'a> {
     pub(crate) id: RecordId,
     pub(crate) record: &'a Record,
     pub(crate) leaf: Vec<u8>,
+    pub(crate) leaf_hash: Hash,
     pub(crate) open_fields: Vec<u8>,
     pub(crate) personal_fields: Option<Vec<u8>>,
 }
 
 /// Inserts records as one batch, in their order; they wait for their indices unless the first one's
 /// is given. False, with nothing inserted, when the external id of any of them is used.
-pub(crate) async fn insert(
+pub(crate) async fn insert<'a>(
     tx: &mut Tx,
     log: i64,
-    rows: Vec<NewRow<'_>>,
+    rows: Vec<NewRow<'a>>,
     index: Option<u64>,
 ) -> Result<bool, AuditError> {
-    let first_seq = batches::open(tx, log, rows.len(), index).await?;
+    let leaf = |row: &NewRow<'a>| (row.leaf_hash, row.record.stream.as_deref());
+    let waiting = index.is_none().then(|| leaves::encode(rows.iter().map(leaf))).transpose()?;
+    let first_seq = batches::open(tx, log, rows.len(), index, waiting).await?;
     let has_external = rows.iter().any(|row| row.record.external.is_some());
     let columns = "seq, id, log_id, tenant_id, external_id, kind, stream, subject_id, leaf, \
                    open_fields, personal_fields, created_at";
     let rows = (first_seq..).zip(rows).map(|(seq, row)| {
-        let NewRow { id, record, leaf, open_fields, personal_fields } = row;
+        let NewRow { id, record, leaf, open_fields, personal_fields, .. } = row;
         let (tenant, external) = record.external.clone().unzip();
         args![
             seq,
@@ -190,26 +195,31 @@ fn next_of<T>(
     Some((index, rows.next()?))
 }
 
-/// The streams and leaves of just numbered batches, in the order of the log.
+/// The leaves of just numbered batches, in the order of the log.
 pub(crate) async fn leaves(
     tx: &mut Tx,
     log: i64,
-    numbered: &[Batch],
-) -> Result<Vec<(Option<String>, Vec<u8>)>, AuditError> {
-    let mut leaves = Vec::new();
-    for (range, span) in batches::spans(numbered) {
-        let select = "SELECT seq, stream, leaf FROM audit_records \
-                      WHERE seq >= $1 AND seq < $2 AND log_id = $3 ORDER BY seq";
-        let arguments = args![range.start, range.end, log];
-        let rows: Vec<(i64, Option<String>, Vec<u8>)> = tx.fetch_all(select, arguments).await?;
-        let mut rows = rows.into_iter().peekable();
-        for batch in span {
-            while let Some((_, (_, stream, leaf))) = next_of(batch, &mut rows, |row| row.0) {
-                leaves.push((stream, leaf));
-            }
+    numbered: &[Numbered],
+) -> Result<Vec<Leaf>, AuditError> {
+    let mut all = Vec::new();
+    for one in numbered {
+        match one.leaves()? {
+            Some(list) => all.extend(list),
+            None => all.extend(read_leaves(tx, log, &one.batch).await?),
         }
     }
-    Ok(leaves)
+    Ok(all)
+}
+
+/// The leaves of a batch from its records.
+async fn read_leaves(tx: &mut Tx, log: i64, batch: &Batch) -> Result<Vec<Leaf>, AuditError> {
+    let range = batch.seqs();
+    let select = "SELECT stream, leaf FROM audit_records \
+                  WHERE seq >= $1 AND seq < $2 AND log_id = $3 ORDER BY seq";
+    let arguments = args![range.start, range.end, log];
+    let rows: Vec<(Option<String>, Vec<u8>)> = tx.fetch_all(select, arguments).await?;
+    let leaf = |(stream, leaf): (_, Vec<u8>)| Leaf { hash: leaf_hash(&leaf), stream };
+    Ok(rows.into_iter().map(leaf).collect())
 }
 
 /// The leaves of a stream with an index below `size`, in the order of the log.
