@@ -5,6 +5,7 @@ mod db;
 mod error;
 mod rows;
 pub mod test_db;
+pub mod test_disk;
 pub mod test_server;
 mod tx;
 

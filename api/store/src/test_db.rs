@@ -42,9 +42,24 @@ impl TestDb {
 
     async fn sqlite() -> Result<Self, StoreError> {
         let folder = TempDir::new().map_err(setup_error)?;
-        let file = folder.path().join("test.db");
+        let test_db = Self::open_in(folder.path()).await?;
+        Ok(Self { _folder: Some(folder), ..test_db })
+    }
+
+    /// A new SQLite database in this folder, which the caller keeps.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the database.
+    pub async fn sqlite_in(folder: &Path) -> Result<Self, StoreError> {
+        let test_db = Self::open_in(folder).await?;
+        test_db.db.migrate().await?;
+        Ok(test_db)
+    }
+
+    async fn open_in(folder: &Path) -> Result<Self, StoreError> {
+        let file = folder.join("test.db");
         let url = format!("sqlite:{}", file.display());
-        Ok(Self { db: Db::open_sqlite(&file).await?, url, _folder: Some(folder) })
+        Ok(Self { db: Db::open_sqlite(&file).await?, url, _folder: None })
     }
 
     async fn postgres() -> Result<Self, StoreError> {

@@ -22,7 +22,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new(engine: Engine) -> Self {
-        let test_db = TestDb::new(engine).await.unwrap();
+        Self::of(TestDb::new(engine).await.unwrap())
+    }
+
+    pub(crate) fn of(test_db: TestDb) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
         let seconds = Arc::clone(&clock);
         let now = move || Timestamp::from_second(seconds.load(Ordering::SeqCst)).unwrap();

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod docs;
+mod outages;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenancy;

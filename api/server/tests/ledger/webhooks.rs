@@ -309,7 +309,9 @@ struct PageReceiver {
 impl PageReceiver {
     fn start(library: &Path, port: u16, secret: &str) -> Self {
         let page = include_str!("../../../../docs/API-LEDGER.md");
-        let script = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+        let mut blocks = page.split("```python\n").skip(1);
+        let script = blocks.find(|block| block.contains("class Receiver")).unwrap();
+        let script = script.split("```").next().unwrap();
         let mut process = Command::new("python3")
             .args(["-u", "-c", script])
             .env("PYTHONPATH", library)

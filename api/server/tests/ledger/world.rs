@@ -41,6 +41,19 @@ impl World {
         Self { server, tenant: server.tenant(&unique("tenant")) }
     }
 
+    /// On a server of the test's own.
+    pub(crate) fn of(server: Server) -> Self {
+        let tenant = server.tenant(&unique("tenant"));
+        Self::with_key(server, &tenant.key)
+    }
+
+    /// A tenant that is there already.
+    pub(crate) fn with_key(server: Server, key: &str) -> Self {
+        // Its process ends with ours.
+        let server: &'static Server = Box::leak(Box::new(server));
+        Self { server, tenant: Client::new(server.address, key) }
+    }
+
     /// Opens an account in euros; returns its id.
     pub(crate) fn account(&self, code: &str, side: &str, floor: &str) -> String {
         self.account_in("EUR", code, side, floor)

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use api_store::Engine;
@@ -15,13 +15,16 @@ use tempfile::TempDir;
 const ROADSTEAD: &str = env!("CARGO_BIN_EXE_roadstead");
 const OPERATOR_KEY: &str = "operator-of-the-tests-0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than the server takes to give a request up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 
 /// The server, as a process of its own; it ends with this value.
 pub(crate) struct Server {
-    _process: Child,
+    process: Mutex<Child>,
     pub(crate) address: SocketAddr,
     pub(crate) folder: TempDir,
-    test_db: TestDb,
+    /// Its database, unless the test brought one.
+    test_db: Option<TestDb>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -29,6 +32,14 @@ impl Server {
     pub(crate) fn start(engine: Engine) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let test_db = runtime.block_on(TestDb::new(engine)).unwrap();
+        let mut server = Self::start_on(&test_db.url);
+        (server.test_db, server.runtime) = (Some(test_db), runtime);
+        server
+    }
+
+    /// On a database that the test takes care of.
+    pub(crate) fn start_on(url: &str) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
         let folder = TempDir::new().unwrap();
         let file = |name: &str| folder.path().join(name);
         std::fs::write(file("operator.key"), OPERATOR_KEY).unwrap();
@@ -38,7 +49,7 @@ impl Server {
              [log]\norigin = \"roadstead.local/test\"\n\n[fiat]\ncurrencies = [\"EUR\", \"CNY\"]\n\
              statement_folder = \"{}\"\n",
             file("operator.key").display(),
-            test_db.url,
+            url,
             file("webhook.key").display(),
             file("statements").display(),
         );
@@ -46,7 +57,20 @@ impl Server {
         std::fs::write(file("webhook.key"), "1f".repeat(32)).unwrap();
         std::fs::write(file("roadstead.toml"), config).unwrap();
         let (process, address) = serve(folder.path());
-        Self { _process: process, address, folder, test_db, runtime }
+        let process = Mutex::new(process);
+        Self { process, address, folder, test_db: None, runtime }
+    }
+
+    /// Kills it at once.
+    pub(crate) fn kill(&self) {
+        let mut process = self.process.lock().unwrap();
+        drop(process.stdin.take());
+        process.wait().unwrap();
+    }
+
+    /// True while the process that was started lives.
+    pub(crate) fn lives(&self) -> bool {
+        self.process.lock().unwrap().try_wait().unwrap().is_none()
     }
 
     /// A command of the server's program on the same configuration.
@@ -66,7 +90,8 @@ impl Server {
     pub(crate) fn stored_webhook_secrets(&self, endpoint: &str) -> Vec<Vec<u8>> {
         let sql = "SELECT secret, old_secret FROM webhook_endpoints WHERE id = $1";
         self.runtime.block_on(async {
-            let mut tx = self.test_db.db.read().await.unwrap();
+            let test_db = self.test_db.as_ref().unwrap();
+            let mut tx = test_db.db.read().await.unwrap();
             let (new, old): (Vec<u8>, Vec<u8>) =
                 tx.fetch_one(sql, api_store::args![endpoint]).await.unwrap();
             vec![new, old]
@@ -202,7 +227,7 @@ impl Client {
         let mut kept = self.stream.borrow_mut();
         let stream = kept.get_or_insert_with(|| {
             let stream = TcpStream::connect(self.address).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(ANSWER_WITHIN)).unwrap();
             BufReader::new(stream)
         });
         stream.get_mut().write_all(request.as_bytes()).unwrap();

@@ -4,6 +4,7 @@
 
 mod anchors;
 mod guide;
+mod ledger;
 mod log;
 mod offline;
 mod records;
