@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use api_audit::{Record, RecordId};
 use api_ledger::TenantId;
-use api_loans::Reminder;
 use api_loans::reminders::{Channel, Decision};
+use api_loans::{DueLoan, Reminder};
 use api_store::Tx;
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ impl Care {
             after = Some(*last);
             let usable = self.usable(&mut tx, tenant).await?;
             drop(tx);
-            for loan in page {
+            for DueLoan { loan, .. } in page {
                 match self.decide_one(tenant, loan, &usable).await {
                     Ok(reminder) => done.count(&reminder),
                     Err(error) if error.is_retryable() => return Err(error),

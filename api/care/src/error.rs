@@ -18,6 +18,9 @@ pub enum CareError {
     /// The signature of a link or of a receipt does not fit.
     #[error("the signature does not fit")]
     Signature,
+    /// There are no keys to seal a gateway's secret with, or none that opens it.
+    #[error("the secrets of gateways cannot be sealed or opened")]
+    Vault,
     /// The loans.
     #[error(transparent)]
     Loans(#[from] ServiceError),

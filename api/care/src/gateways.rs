@@ -4,9 +4,7 @@ use std::sync::Arc;
 use api_ledger::TenantId;
 use api_loans::reminders::Channel;
 use api_store::Tx;
-use api_webhooks::{Secret, SendError};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use api_webhooks::{Secret, SendError, Vault, VaultError};
 use uuid::Uuid;
 
 use crate::channels::{GatewayPort, Port};
@@ -22,7 +20,9 @@ pub(crate) struct Stored {
     pub(crate) tenant: TenantId,
     pub(crate) channel: Channel,
     pub(crate) url: Option<String>,
-    pub(crate) secret: Secret,
+    /// Sealed, or as it is: see [`Care::seal_gateways`].
+    pub(crate) secret: Vec<u8>,
+    pub(crate) sealed: bool,
 }
 
 /// A gateway, without its secret.
@@ -41,7 +41,8 @@ impl Care {
     /// messages and receipts alike and is shown once.
     ///
     /// # Errors
-    /// [`CareError::Refused`] for a URL that may not be called.
+    /// [`CareError::Refused`] for a URL that may not be called; [`CareError::Vault`] where there is
+    /// nothing to seal its secret with.
     pub async fn put_gateway(
         &self,
         tx: &mut Tx,
@@ -59,10 +60,38 @@ impl Care {
         }
         let secret =
             Secret::generate().ok_or(CareError::Damaged("the system has no randomness"))?;
-        let bytes = secret_bytes(&secret)?;
         let now = self.now_ms();
-        let id = gateways::put(tx, tenant, channel, url, &bytes, now).await?;
+        let id = gateways::put(tx, tenant, channel, url, now).await?;
+        gateways::set_secret(tx, id, self.vault()?.seal(id, &secret)?).await?;
         Ok((Gateway { id, channel, url: url.map(str::to_owned) }, secret))
+    }
+
+    fn vault(&self) -> Result<&Vault, CareError> {
+        self.ports.vault.as_deref().ok_or(CareError::Vault)
+    }
+
+    /// The secret of a gateway.
+    pub(crate) fn secret(&self, gateway: &Stored) -> Result<Secret, CareError> {
+        if !gateway.sealed {
+            return Ok(Secret::from_bytes(gateway.secret.clone()));
+        }
+        Ok(self.vault()?.open(gateway.id, &gateway.secret)?)
+    }
+
+    /// Seals the secrets of gateways that lie in the database as they are, from before they were
+    /// sealed; returns how many. To be called at the start; without keys it does nothing.
+    ///
+    /// # Errors
+    /// [`CareError`].
+    pub async fn seal_gateways(&self) -> Result<usize, CareError> {
+        let Some(vault) = &self.ports.vault else { return Ok(0) };
+        let mut tx = self.db.begin().await?;
+        let open = gateways::unsealed(&mut tx).await?;
+        for one in &open {
+            gateways::set_secret(&mut tx, one.id, vault.seal(one.id, &self.secret(one)?)?).await?;
+        }
+        tx.commit().await?;
+        Ok(open.len())
     }
 
     fn check_url(&self, url: &str) -> Result<(), CareError> {
@@ -125,18 +154,18 @@ impl Care {
         channel: Channel,
     ) -> Result<Option<Arc<dyn Port>>, CareError> {
         for one in gateways::of_tenant(tx, tenant).await? {
-            if let (true, Some(url)) = (one.channel == channel, one.url) {
-                let sender = self.ports.sender.clone();
-                return Ok(Some(Arc::new(GatewayPort { sender, url, secret: one.secret })));
+            if let (true, Some(url)) = (one.channel == channel, &one.url) {
+                let (sender, url) = (self.ports.sender.clone(), url.clone());
+                let secret = self.secret(&one)?;
+                return Ok(Some(Arc::new(GatewayPort { sender, url, secret })));
             }
         }
         Ok(self.ports.mail.clone().filter(|_| channel == Channel::Email))
     }
 }
 
-/// The secret as it is stored.
-fn secret_bytes(secret: &Secret) -> Result<Vec<u8>, CareError> {
-    let text = secret.reveal();
-    let text = text.strip_prefix("whsec_").unwrap_or_default();
-    STANDARD.decode(text).map_err(|_| CareError::Damaged("a secret"))
+impl From<VaultError> for CareError {
+    fn from(_: VaultError) -> Self {
+        Self::Vault
+    }
 }

@@ -17,7 +17,7 @@ mod rules;
 mod seal;
 mod stop;
 
-pub use channels::{Message, Outcome, Port, Sending, Smtp, SmtpConfig, SmtpTls};
+pub use channels::{Message, Outcome, Port, Resting, Sending, Smtp, SmtpConfig, SmtpTls};
 pub use contact::{Address, Consent, Known, LenderHolds};
 pub use day::{Closed, TenantDays};
 pub use decide::{Decided, Decisions};
@@ -35,7 +35,7 @@ use api_audit::Logs;
 use api_ledger::Ledger;
 use api_loans::Loans;
 use api_store::Db;
-use api_webhooks::Sender;
+use api_webhooks::{Sender, Vault};
 use uuid::Uuid;
 
 /// The account of what a customer can spend, by the chart of accounts of the caller.
@@ -46,6 +46,8 @@ pub type WalletCode = fn(Uuid) -> String;
 pub struct Ports {
     /// What calls the gateways.
     pub sender: Sender,
+    /// What seals the gateways' secrets in the database; without it a tenant can have no gateway.
+    pub vault: Option<Arc<Vault>>,
     /// The relay for mail; without one a tenant needs a gateway for mail.
     pub mail: Option<Arc<dyn Port>>,
     /// Where the server is for the world, for the links in messages: `https://wallet.example`.

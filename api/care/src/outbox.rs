@@ -141,6 +141,11 @@ impl Care {
         let mut tx = self.db.read().await?;
         let due = outbox::due(&mut tx, self.now_ms(), BATCH).await?;
         drop(tx);
+        if due.is_empty()
+            && let Some(mail) = &self.ports.mail
+        {
+            mail.rest().await;
+        }
         let mut done = Deliveries::default();
         let mut due = due.into_iter();
         let mut running = JoinSet::new();

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use api_loans::loan::Body;
 use api_loans::reminders::{Channel, Debtor, Decision, Holds, Profile, Reason};
-use api_loans::{Contact, Reminder, SEND_WITHIN};
-use api_store::Engine;
+use api_loans::{Contact, DueLoan, Reminder, SEND_WITHIN};
+use api_store::{Engine, args};
 use common::world::{World, on_both};
 use jiff::civil::date;
 use uuid::Uuid;
@@ -56,8 +56,10 @@ async fn every_decision_is_recorded_with_its_reason() -> anyhow::Result<()> {
         let loan = world.lend().await?;
         let other = world.lend().await?;
         let mut tx = world.db().begin().await?;
-        let due = world.loans.loans_to_remind(&mut tx, None, 10).await?;
-        assert_eq!(due, [(world.tenant, loan), (world.tenant, other)]);
+        let due = world.loans.loans_to_remind_of(&mut tx, world.tenant, None, 10).await?;
+        assert_eq!(due, [loan, other].map(|loan| DueLoan { since: 0, loan }));
+        let rest = world.loans.loans_to_remind_of(&mut tx, world.tenant, Some(due[0]), 10).await?;
+        assert_eq!(rest, due[1..]);
         tx.rollback().await?;
         assert_eq!(reason(&remind(&world, loan).await?), Some(Reason::UnknownDebtor));
         let strict = Contact { profile: Profile::built_in("eu")?, ..contact() };
@@ -69,7 +71,7 @@ async fn every_decision_is_recorded_with_its_reason() -> anyhow::Result<()> {
         // The caps protect the person, not the loan.
         assert_eq!(reason(&remind(&world, other).await?), Some(Reason::DayCap));
         let mut tx = world.db().begin().await?;
-        let due = world.loans.loans_to_remind(&mut tx, None, 10).await?;
+        let due = world.loans.loans_to_remind_of(&mut tx, world.tenant, None, 10).await?;
         assert!(due.is_empty(), "all are decided for now: {due:?}");
         let letter = world.loans.letter(&mut tx, world.tenant, &sent).await?;
         assert!(letter.subject.contains("5 days late"), "{}", letter.subject);
@@ -89,6 +91,37 @@ async fn every_decision_is_recorded_with_its_reason() -> anyhow::Result<()> {
         assert!(world.loans.contact(&mut tx, stranger, "customer-1").await?.is_none());
         assert!(world.loans.note_delivery(&mut tx, stranger, sent.id, "x").await.is_err());
         assert!(world.loans.remind(&mut tx, stranger, loan).await.is_err());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_loan_is_looked_at_while_it_runs_and_no_longer() -> anyhow::Result<()> {
+    on_both(|engine| async move {
+        let world = World::new(engine, date(2024, 2, 20)).await?;
+        let (loan, other) = (world.lend().await?, world.lend().await?);
+        let due = async || -> anyhow::Result<Vec<Uuid>> {
+            let mut tx = world.db().begin().await?;
+            let due = world.loans.loans_to_remind_of(&mut tx, world.tenant, None, 10).await?;
+            Ok(due.into_iter().map(|due| due.loan).collect())
+        };
+        let mut tx = world.db().begin().await?;
+        tx.execute("UPDATE loans SET running = FALSE WHERE id = $1", args![loan]).await?;
+        tx.commit().await?;
+        assert_eq!(due().await?, [other]);
+        let mut tx = world.db().begin().await?;
+        tx.execute("UPDATE loans SET running = TRUE", args![]).await?;
+        tx.commit().await?;
+        assert_eq!(due().await?, [loan, other]);
+        remind(&world, other).await?;
+        assert_eq!(due().await?, [loan], "the other waits");
+        set_contact(&world, &contact()).await?;
+        let mut tx = world.db().begin().await?;
+        let update = world.loans.update_contact(&mut tx, world.tenant, "customer-1", |_| ());
+        update.await?;
+        tx.commit().await?;
+        assert_eq!(due().await?, [loan, other], "what is known has changed");
         Ok(())
     })
     .await

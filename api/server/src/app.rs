@@ -99,15 +99,18 @@ impl App {
         let signer = signer_client(&config, journal_seen);
         let chains = Chains::new(&config);
         let loans = Loans::new(ledger.clone());
+        let vault = config.webhooks.as_ref().map(open_vault).transpose()?.map(Arc::new);
         let care = Care::new(
             db.clone(),
             ledger.clone(),
             loans.clone(),
             audit.clone(),
             crate::books::customer_code,
-            ports(&config)?,
+            ports(&config, vault.clone())?,
         );
-        let webhooks = config.webhooks.as_ref().map(|webhooks| open_webhooks(webhooks, &ledger));
+        care.seal_gateways().await?;
+        let webhooks = config.webhooks.as_ref().zip(vault);
+        let webhooks = webhooks.map(|(webhooks, vault)| open_webhooks(webhooks, vault, &ledger));
         let inner = Inner {
             config,
             db,
@@ -148,13 +151,21 @@ impl App {
     }
 }
 
-fn open_webhooks(config: &WebhooksConfig, ledger: &Ledger) -> Result<Webhooks, Error> {
+/// The keys that seal secrets in the database.
+fn open_vault(config: &WebhooksConfig) -> Result<Vault, Error> {
     let file = &config.key_file;
     let keys = std::fs::read_to_string(file).map(Zeroizing::new);
     let named =
         |error: &dyn std::fmt::Display| Error::internal(format!("{}: {error}", file.display()));
     let keys = keys.map_err(|error| named(&error))?;
-    let vault = Vault::new(&keys).map_err(|error| named(&error))?;
+    Vault::new(&keys).map_err(|error| named(&error))
+}
+
+fn open_webhooks(
+    config: &WebhooksConfig,
+    vault: Arc<Vault>,
+    ledger: &Ledger,
+) -> Result<Webhooks, Error> {
     let policy = Policy { allow_http: config.allow_http, allow_private: config.allow_private };
     let sender = Sender::new(policy).map_err(Error::internal)?;
     Ok(Webhooks::new(ledger.clone(), sender, vault, Arc::new(jiff::Timestamp::now)))
@@ -173,13 +184,13 @@ fn signer_client(config: &Config, journal_seen: Option<JournalHead>) -> SignerCl
 }
 
 /// The ways out to borrowers.
-fn ports(config: &Config) -> Result<Ports, Error> {
+fn ports(config: &Config, vault: Option<Arc<Vault>>) -> Result<Ports, Error> {
     let local = config.care.local_gateways;
     let policy = Policy { allow_http: local, allow_private: local };
     let sender = Sender::new(policy).map_err(Error::internal)?;
     let smtp = config.care.smtp.as_ref().map(SmtpConfig::open).transpose();
     let mail = smtp.map_err(Error::internal)?.map(|smtp| Arc::new(smtp) as Arc<dyn Port>);
-    Ok(Ports { sender, mail, public_url: config.public_url() })
+    Ok(Ports { sender, vault, mail, public_url: config.public_url() })
 }
 
 const JOURNAL_SEEN: &str = "signer_journal_seen";

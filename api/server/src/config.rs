@@ -73,7 +73,7 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhooksConfig {
-    /// A file with the keys that seal the receivers' secrets in the database, one in each line as 64
+    /// A file with the keys that seal the secrets of receivers and of reminders' gateways in the database, one in each line as 64
     /// hexadecimal digits. The first seals, all open. `roadstead webhook-key` makes one.
     pub key_file: PathBuf,
     /// Also `http`, for local networks.

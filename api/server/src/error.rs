@@ -92,7 +92,7 @@ catalogue! {
     GroupRefused = "group_refused", 409, "Another transfer of the same group was refused, so none of them was posted.";
     NoHistory = "no_history", 409, "The account keeps no history, so it has only the present balance and no limits.";
     ChartTooWide = "chart_too_wide", 409, "That part of the chart has too many places; ask for a smaller part of it.";
-    WebhooksDisabled = "webhooks_disabled", 409, "This server has no [webhooks] in its configuration; ask its operator.";
+    WebhooksDisabled = "webhooks_disabled", 409, "This server has no [webhooks] with keys for secrets in its configuration; ask its operator.";
     InvalidState = "invalid_state", 409, "This is not possible in the present state; the detail says why.";
     LegalHold = "legal_hold", 409, "The person's data is under legal hold and cannot be erased; lift the hold first.";
     Erased = "erased", 409, "The person's data was erased; nothing personal can be recorded under this subject again.";

@@ -63,7 +63,11 @@ impl Vault {
         Ok(Zeroizing::new(hex::encode(key.as_ref())))
     }
 
-    pub(crate) fn seal(&self, endpoint: Uuid, secret: &Secret) -> Result<Vec<u8>, VaultError> {
+    /// Seals the secret of an endpoint.
+    ///
+    /// # Errors
+    /// [`VaultError::Randomness`].
+    pub fn seal(&self, endpoint: Uuid, secret: &Secret) -> Result<Vec<u8>, VaultError> {
         let key = self.keys.first().ok_or(VaultError::Keys)?;
         let mut nonce = [0; NONCE_BYTES];
         fill(&mut nonce)?;
@@ -74,7 +78,11 @@ impl Vault {
         Ok([&[VERSION], nonce.as_slice(), &sealed].concat())
     }
 
-    pub(crate) fn open(&self, endpoint: Uuid, sealed: &[u8]) -> Result<Secret, VaultError> {
+    /// Opens the sealed secret of an endpoint.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`].
+    pub fn open(&self, endpoint: Uuid, sealed: &[u8]) -> Result<Secret, VaultError> {
         let (version, rest) = sealed.split_first().ok_or(VaultError::Sealed)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::Sealed)?;
         if *version != VERSION {

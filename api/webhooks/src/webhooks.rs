@@ -49,8 +49,8 @@ impl std::fmt::Debug for Webhooks {
 impl Webhooks {
     /// Of the events of `ledger`, with secrets kept in `vault`.
     #[must_use]
-    pub fn new(ledger: Ledger, sender: Sender, vault: Vault, clock: Clock) -> Self {
-        Self { ledger, sender, vault: Arc::new(vault), clock }
+    pub fn new(ledger: Ledger, sender: Sender, vault: impl Into<Arc<Vault>>, clock: Clock) -> Self {
+        Self { ledger, sender, vault: vault.into(), clock }
     }
 
     pub(crate) fn now(&self) -> i64 {

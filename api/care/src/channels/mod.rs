@@ -53,6 +53,9 @@ pub enum Outcome {
 /// An attempt under way.
 pub type Sending<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
+/// The end of a run under way.
+pub type Resting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// A way to send.
 pub trait Port: fmt::Debug + Send + Sync {
     /// Sends the message once.
@@ -61,4 +64,9 @@ pub trait Port: fmt::Debug + Send + Sync {
     /// True when the other side drops a second message with the same id, so that one whose fate is
     /// unknown can be sent again.
     fn drops_duplicates(&self) -> bool;
+
+    /// Nothing is to be sent for now: what was kept open between two messages is closed.
+    fn rest(&self) -> Resting<'_> {
+        Box::pin(std::future::ready(()))
+    }
 }

@@ -1,6 +1,7 @@
 //! Electronic mail through a relay (RFC 5321), with one-click unsubscription (RFC 8058).
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -13,11 +14,13 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use serde::Deserialize;
 
-use super::{Outcome, Port, Sending};
+use super::{Outcome, Port, Resting, Sending};
 use crate::CareError;
 
 /// For each step of the conversation.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// After so many mails a connection is given back: relays limit them.
+const MAILS_MAX: u32 = 100;
 
 /// How the connection to the relay is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -60,6 +63,15 @@ pub struct Smtp {
     config: SmtpConfig,
     from: Mailbox,
     hello: ClientId,
+    /// Connections that wait for the next mail of a run.
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// A conversation with the relay, between two mails.
+struct Connection {
+    smtp: AsyncSmtpConnection,
+    /// The mails that it has carried.
+    mails: u32,
 }
 
 impl fmt::Debug for Smtp {
@@ -87,7 +99,7 @@ impl Smtp {
             .parse()
             .map_err(|_| CareError::Refused("the sender of mail is not a mailbox"))?;
         let hello = ClientId::Domain(from.email.domain().to_owned());
-        Ok(Self { config, from, hello })
+        Ok(Self { config, from, hello, idle: Mutex::default() })
     }
 
     fn message(&self, message: &super::Message) -> Option<(lettre::Address, Vec<u8>)> {
@@ -124,7 +136,7 @@ impl Smtp {
         builder.build_rustls().map_err(unusable)
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+    async fn connect(&self) -> Result<Connection, Failure> {
         let tls = match self.config.tls {
             SmtpTls::Implicit => Some(self.tls()?),
             SmtpTls::Starttls | SmtpTls::None => None,
@@ -141,35 +153,85 @@ impl Smtp {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             step("AUTH", connection.auth(&mechanisms, &credentials)).await?;
         }
-        Ok(connection)
+        Ok(Connection { smtp: connection, mails: 0 })
     }
 
-    async fn deliver(&self, to: lettre::Address, bytes: &[u8]) -> Result<u16, Failure> {
+    /// Hands the mail over, on a connection that is there or on a new one.
+    async fn deliver(&self, to: &lettre::Address, bytes: &[u8]) -> Result<u16, Failure> {
+        if let Some(mut connection) = self.take_idle() {
+            match self.begin(&mut connection.smtp, to).await {
+                Ok(()) => return self.hand_over(connection, bytes).await,
+                // The relay may have closed it in the meantime; what it says itself counts.
+                Err(Failure::Before(None, _)) => {}
+                Err(refused) => {
+                    quit(connection).await;
+                    return Err(refused);
+                }
+            }
+        }
         let mut connection = self.connect().await?;
+        if let Err(failure) = self.begin(&mut connection.smtp, to).await {
+            quit(connection).await;
+            return Err(failure);
+        }
+        self.hand_over(connection, bytes).await
+    }
+
+    /// Everything before the mail itself.
+    async fn begin(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        to: &lettre::Address,
+    ) -> Result<(), Failure> {
         let mut options = Vec::new();
         if connection.server_info().supports_feature(Extension::EightBitMime) {
             options.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
-        if !AsRef::<str>::as_ref(&to).is_ascii() {
+        if !AsRef::<str>::as_ref(to).is_ascii() {
             options.push(MailParameter::SmtpUtfEight);
         }
         let from = self.from.email.clone();
         step("MAIL", connection.command(Mail::new(Some(from), options))).await?;
-        step("RCPT", connection.command(Rcpt::new(to, Vec::new()))).await?;
+        step("RCPT", connection.command(Rcpt::new(to.clone(), Vec::new()))).await?;
         step("DATA", connection.command(Data)).await?;
-        // From here on silence does not mean that it was not taken.
-        let answer = tokio::time::timeout(STEP_TIMEOUT, connection.message(bytes)).await;
-        let outcome = match answer {
-            Ok(Ok(response)) => Ok(response.code().into()),
+        Ok(())
+    }
+
+    /// From here on silence does not mean that it was not taken.
+    async fn hand_over(&self, mut connection: Connection, bytes: &[u8]) -> Result<u16, Failure> {
+        let answer = tokio::time::timeout(STEP_TIMEOUT, connection.smtp.message(bytes)).await;
+        match answer {
+            Ok(Ok(response)) => {
+                connection.mails = connection.mails.saturating_add(1);
+                if connection.mails < MAILS_MAX {
+                    self.idle().push(connection);
+                } else {
+                    quit(connection).await;
+                }
+                Ok(response.code().into())
+            }
             Ok(Err(error)) => match error.status() {
-                Some(code) => Err(Failure::Before(Some(code.into()), "message")),
+                Some(code) => {
+                    quit(connection).await;
+                    Err(Failure::Before(Some(code.into()), "message"))
+                }
                 None => Err(Failure::After),
             },
             Err(_) => Err(Failure::After),
-        };
-        let _ = tokio::time::timeout(STEP_TIMEOUT, connection.quit()).await;
-        outcome
+        }
     }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_idle(&self) -> Option<Connection> {
+        self.idle().pop()
+    }
+}
+
+async fn quit(mut connection: Connection) {
+    let _ = tokio::time::timeout(STEP_TIMEOUT, connection.smtp.quit()).await;
 }
 
 /// One step before the message itself: whatever goes wrong, nothing was handed over.
@@ -190,7 +252,7 @@ impl Port for Smtp {
             let Some((to, bytes)) = self.message(message) else {
                 return Outcome::Permanent("no mail can be made for it".to_owned());
             };
-            match self.deliver(to, &bytes).await {
+            match self.deliver(&to, &bytes).await {
                 Ok(code) => Outcome::Accepted(format!("SMTP {code}")),
                 Err(Failure::After) => {
                     Outcome::Unknown("the relay did not answer after the message".to_owned())
@@ -210,6 +272,14 @@ impl Port for Smtp {
 
     fn drops_duplicates(&self) -> bool {
         false
+    }
+
+    fn rest(&self) -> Resting<'_> {
+        Box::pin(async move {
+            while let Some(connection) = self.take_idle() {
+                quit(connection).await;
+            }
+        })
     }
 }
 

@@ -1,9 +1,11 @@
 //! Decisions are recorded, with their reasons, in the log and in the outbox, in one transaction.
 
+use std::time::Instant;
+
 use api_care::SendState;
 use api_loans::reminders::{Channel, Decision, Reason};
 use api_loans::{DisputeOutcome, Resolution};
-use api_store::Engine;
+use api_store::{Engine, args};
 use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -134,4 +136,57 @@ async fn the_tenants_own_hours_count_at_once_and_at_the_borrowers_place() {
     world.set_clock(evening.checked_add(SignedDuration::from_hours(24)).unwrap());
     assert_eq!(world.care.decide_due().await.unwrap().sends, 1);
     assert_eq!(LATE, date(2024, 2, 20));
+}
+
+/// A round of the job reads the loans that are due, however many wait: this is measured, with the index
+/// and, for comparison, without it.
+#[tokio::test]
+async fn a_hundred_thousand_loans_that_wait_are_not_read() {
+    const LOANS: i64 = 100_000;
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let world = World::new(engine).await;
+        let (_, loan) = world.borrower().await;
+        let mut tx = world.db().begin().await.unwrap();
+        // They differ in their ids alone, and wait for a day that is far away.
+        let trigger = match engine {
+            Engine::Sqlite => "DROP TRIGGER loans_are_due_when_made",
+            Engine::Postgres => "DROP TRIGGER loans_are_due_when_made ON loans",
+        };
+        tx.execute(trigger, args![]).await.unwrap();
+        let copies = "INSERT INTO loans (id, tenant_id, product_id, borrower, contract, accounts, head,
+                posted, posted_on, running, created_at)
+            WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $2)
+            SELECT id || '-' || n, tenant_id, product_id, borrower, contract, accounts, head, posted,
+                posted_on, running, created_at
+            FROM loans, numbers WHERE id = $1";
+        tx.execute(copies, args![loan, LOANS]).await.unwrap();
+        let wait = "INSERT INTO loan_reminders_due (loan_id, tenant_id, remind_at)
+            SELECT id, tenant_id, 4000000000000000 FROM loans WHERE id <> $1";
+        assert_eq!(tx.execute(wait, args![loan]).await.unwrap(), 100_000);
+        tx.execute("ANALYZE", args![]).await.unwrap();
+        tx.commit().await.unwrap();
+        let round = async || {
+            let start = Instant::now();
+            let mut tx = world.db().read().await.unwrap();
+            let due =
+                world.loans.loans_to_remind_of(&mut tx, world.tenant, None, 200).await.unwrap();
+            (due.iter().map(|due| due.loan).collect::<Vec<_>>(), start.elapsed())
+        };
+        let (due, _) = round().await;
+        assert_eq!(due, [loan]);
+        let mut rounds = Vec::new();
+        for _ in 0..20 {
+            rounds.push(round().await.1);
+        }
+        rounds.sort_unstable();
+        let indexed = rounds[10];
+        let mut tx = world.db().begin().await.unwrap();
+        tx.execute("DROP INDEX loan_reminders_due_by_time", args![]).await.unwrap();
+        tx.commit().await.unwrap();
+        let without = round().await.1.min(round().await.1);
+        println!(
+            "{engine:?}: {indexed:?} for a round with {LOANS} loans that wait, {without:?} without index"
+        );
+        assert!(indexed * 2 < without, "{indexed:?} and {without:?} without the index");
+    }
 }

@@ -1,5 +1,6 @@
 //! Mail through a real SMTP server, read back by another implementation.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api_care::{SendState, SmtpTls};
@@ -96,6 +97,36 @@ async fn a_relay_that_is_down_and_comes_up_gets_the_mail_once() {
     world.care.deliver_due().await.unwrap();
     assert_eq!(world.state(ada).await, SendState::Sent);
     assert_eq!(server.wait_for(1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_of_mails_uses_few_connections_and_one_that_broke_is_replaced() {
+    let mut server = MailServer::start();
+    let world = World::with_mail(Engine::Sqlite, Some(server.port(SmtpTls::None))).await;
+    for number in 0..24 {
+        borrower(&world, "en", &format!("b{number}@mail.example")).await;
+    }
+    assert_eq!(world.care.decide_due().await.unwrap().sends, 24);
+    assert_eq!(world.care.deliver_due().await.unwrap().sent, 24);
+    let mails = server.wait_for(24).await;
+    let receivers: BTreeSet<_> =
+        mails.iter().map(|mail| mail["headers"]["x-rcpt"].to_string()).collect();
+    assert_eq!(receivers.len(), 24, "each got its own mail");
+    let (made, ended) = server.connections();
+    assert!((1..=8).contains(&made), "{made} connections for 24 mails");
+    assert_eq!(ended, 0);
+    // The relay is started anew, and with it the connections are gone: nobody has to wait for that.
+    server.stop();
+    server.up();
+    let ada = borrower(&world, "en", ADA).await;
+    world.care.decide_due().await.unwrap();
+    assert_eq!(world.care.deliver_due().await.unwrap().sent, 1);
+    assert_eq!(world.state(ada).await, SendState::Sent);
+    // When nothing is left to send, they are closed.
+    let (made, _) = server.connections();
+    assert_eq!(world.care.deliver_due().await.unwrap().taken, 0);
+    let (still, ended) = server.connections();
+    assert_eq!((still, ended), (made, 1));
 }
 
 #[tokio::test]

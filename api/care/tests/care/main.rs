@@ -1,6 +1,6 @@
 //! Reminders, early warning and the end of the day on real databases, with a real SMTP server and a
 //! real HTTP receiver.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod contacts;
 mod days;

@@ -38,7 +38,7 @@ async fn payments_are_never_overtaken(engine: Engine) {
             let (world, clock) = (Arc::clone(&world), Arc::clone(&clock));
             payers.push(tokio::spawn(async move {
                 // Some before, some while the jobs run.
-                let wait = u64::try_from(index * (round % 4) * 4).unwrap();
+                let wait = u64::try_from(index * (round % 4) * 12).unwrap();
                 tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
                 world.pay(customer, loan, LATE).await;
                 clock.fetch_add(1, Ordering::SeqCst)
@@ -75,6 +75,7 @@ async fn payments_are_never_overtaken(engine: Engine) {
         }
     }
     assert_eq!(sent + withdrawn + suppressed, ROUNDS * AT_ONCE);
+    println!("{sent} sent, {withdrawn} withdrawn, {suppressed} suppressed");
     assert!(sent + withdrawn > 0 && suppressed > 0, "no race");
 }
 

@@ -7,6 +7,8 @@ use api_care::{CareError, Counted, Decided, SendState, Signed};
 use api_loans::reminders::{Channel, Hours, Profile, Reason};
 use api_store::{Engine, args};
 use api_webhooks::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::civil::time;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -201,6 +203,45 @@ async fn two_servers_do_not_send_twice() {
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), 20);
+    }
+}
+
+#[tokio::test]
+async fn promise_05_a_gateways_secret_lies_sealed() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (world, receiver, (id, secret), _, _) = decided(engine).await;
+        let stored = async || {
+            let mut tx = world.db().read().await.unwrap();
+            let sql = "SELECT secret, sealed FROM care_gateways WHERE id = $1";
+            tx.fetch_one::<(Vec<u8>, bool)>(sql, args![id]).await.unwrap()
+        };
+        let encoded = secret.reveal();
+        let bytes = STANDARD.decode(encoded.strip_prefix("whsec_").unwrap()).unwrap();
+        let (sealed, marked) = stored().await;
+        assert!(marked && !sealed.windows(bytes.len()).any(|part| part == bytes));
+        // Without the keys nothing is sent with it, and no gateway is taken.
+        let care = world.without_vault();
+        care.deliver_due().await.unwrap();
+        let mut tx = world.db().begin().await.unwrap();
+        let url = receiver.url();
+        let made = care.put_gateway(&mut tx, world.tenant, Channel::Push, Some(&url)).await;
+        assert!(matches!(made, Err(CareError::Vault)), "{made:?}");
+        tx.rollback().await.unwrap();
+        assert!(receiver.take().is_empty());
+
+        // One from before it was sealed: it works, and is sealed at the next start with keys.
+        let mut tx = world.db().begin().await.unwrap();
+        let sql = "UPDATE care_gateways SET secret = $2, sealed = FALSE WHERE id = $1";
+        tx.execute(sql, args![id, &bytes]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(care.seal_gateways().await.unwrap(), 0, "there are no keys");
+        assert_eq!(stored().await, (bytes.clone(), false));
+        assert_eq!(world.care.seal_gateways().await.unwrap(), 1);
+        assert_eq!(world.care.seal_gateways().await.unwrap(), 0);
+        let (sealed, marked) = stored().await;
+        assert!(marked && !sealed.windows(bytes.len()).any(|part| part == bytes));
+        world.care.deliver_due().await.unwrap();
+        assert!(receiver.take()[0].verifies(&secret), "it is the same secret");
     }
 }
 

@@ -135,6 +135,12 @@ impl MailServer {
         numbers.take_while(|file| file.exists()).map(|file| read(&file)).collect()
     }
 
+    /// How many connections were made, and how many were ended by `QUIT`.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let lines = |name| std::fs::read_to_string(self.file(name)).unwrap_or_default();
+        (lines("connections").lines().count(), lines("quits").lines().count())
+    }
+
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Value> {
         let limit = Instant::now() + LIMIT;
         loop {

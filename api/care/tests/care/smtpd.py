@@ -3,7 +3,8 @@
 usage: smtpd.py FOLDER [CERT KEY]
 Prints its port. With a certificate it wants STARTTLS before anything else. The file FOLDER/mode says
 how it behaves: `ok`, `no-such-user` (550 to RCPT), `later` (451 to RCPT), `silent` (takes the message
-and never answers).
+and never answers). FOLDER/connections has a line for each connection that was made, FOLDER/quits one for each
+that was ended by QUIT.
 """
 
 import asyncio
@@ -31,6 +32,11 @@ class Handler:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
+    async def handle_QUIT(self, server, session, envelope):
+        with (folder / "quits").open("a") as quits:
+            quits.write("1\n")
+        return "221 Bye"
+
     async def handle_DATA(self, server, session, envelope):
         Handler.count += 1
         part = folder / f"{Handler.count}.part"
@@ -42,13 +48,21 @@ class Handler:
         return "250 queued"
 
 
+class Counting(SMTP):
+    def connection_made(self, transport):
+        if self.transport is None:
+            with (folder / "connections").open("a") as connections:
+                connections.write("1\n")
+        super().connection_made(transport)
+
+
 async def main():
     context = None
     if len(sys.argv) > 3:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(sys.argv[2], sys.argv[3])
     loop = asyncio.get_running_loop()
-    make = lambda: SMTP(
+    make = lambda: Counting(
         Handler(), tls_context=context, require_starttls=context is not None, enable_SMTPUTF8=True
     )
     port = int((folder / "port").read_text()) if (folder / "port").exists() else 0

@@ -12,7 +12,7 @@ use api_loans::reminders::{Channel, Profile};
 use api_loans::{Disburse, Loans, Money, NewProduct, Repay};
 use api_store::test_db::TestDb;
 use api_store::{Db, Engine, Tx, args};
-use api_webhooks::{Policy, Sender};
+use api_webhooks::{Policy, Sender, Vault};
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -36,6 +36,11 @@ pub(crate) struct World {
 
 fn wallet(customer: Uuid) -> String {
     format!("customer:{customer}")
+}
+
+/// Keys that are not in the database.
+fn vault() -> Arc<Vault> {
+    Arc::new(Vault::new(&"17".repeat(32)).unwrap())
 }
 
 fn noon(day: Date) -> Timestamp {
@@ -64,6 +69,7 @@ impl World {
         let audit = AuditLog::open(&test_db.db, "test.example/log").await.unwrap();
         let ports = Ports {
             sender: Sender::new(LOCAL).unwrap(),
+            vault: Some(vault()),
             mail,
             public_url: "https://wallet.example/".to_owned(),
         };
@@ -88,7 +94,20 @@ impl World {
     pub(crate) fn restarted(&self, mail: Option<Arc<dyn Port>>) -> Care {
         let ports = Ports {
             sender: Sender::new(LOCAL).unwrap(),
+            vault: Some(vault()),
             mail,
+            public_url: "https://wallet.example".to_owned(),
+        };
+        let db = self.test_db.db.clone();
+        Care::new(db, self.ledger.clone(), self.loans.clone(), self.audit.clone(), wallet, ports)
+    }
+
+    /// One without keys for the secrets of gateways.
+    pub(crate) fn without_vault(&self) -> Care {
+        let ports = Ports {
+            sender: Sender::new(LOCAL).unwrap(),
+            vault: None,
+            mail: None,
             public_url: "https://wallet.example".to_owned(),
         };
         let db = self.test_db.db.clone();

@@ -11,7 +11,7 @@ pub(crate) use dates::{
 };
 pub(crate) use disputes::{disputes, insert_dispute, is_disputed, lock_dispute, update_dispute};
 pub(crate) use reminders::{
-    borrowers_reminders, contact, delete_contact, delete_profile, insert_reminder, loans_to_remind,
+    borrowers_reminders, contact, delete_contact, delete_profile, insert_reminder,
     loans_to_remind_of, lock_contact, look_again, note_delivery, profile, profiles, put_contact,
     put_profile, reminder_to_send, reminders, sent_reminders, withdraw_reminder,
 };

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{count, damaged, json, number, parsed, uuid};
 use crate::reminders::{Decision, Profile, Reason, Sent};
-use crate::service::{Contact, Reminder, ServiceError, day_number, day_of};
+use crate::service::{Contact, DueLoan, Reminder, ServiceError, day_number, day_of};
 
 pub(crate) async fn put_contact(
     tx: &mut Tx,
@@ -71,6 +71,15 @@ pub(crate) async fn insert_reminder(
         wait_until.as_microsecond(),
     ];
     tx.execute(sql, values).await?;
+    set_next(tx, reminder.loan).await
+}
+
+/// A loan is decided about again when the last of its decisions has waited long enough.
+async fn set_next(tx: &mut Tx, loan: Uuid) -> Result<(), ServiceError> {
+    let sql = "UPDATE loan_reminders_due SET remind_at = COALESCE(
+            (SELECT MAX(r.wait_until) FROM loan_reminders AS r WHERE r.loan_id = $1), 0)
+        WHERE loan_id = $1";
+    tx.execute(sql, args![loan]).await?;
     Ok(())
 }
 
@@ -184,8 +193,12 @@ pub(crate) async fn withdraw_reminder(
     now: i64,
 ) -> Result<bool, ServiceError> {
     let sql = "UPDATE loan_reminders SET withdrawn = $3, wait_until = $4
-        WHERE tenant_id = $1 AND id = $2 AND sends";
-    Ok(tx.execute(sql, args![tenant.get(), id, json(&reason)?, now]).await? == 1)
+        WHERE tenant_id = $1 AND id = $2 AND sends RETURNING loan_id";
+    let values = args![tenant.get(), id, json(&reason)?, now];
+    let row: Option<(String,)> = tx.fetch_optional(sql, values).await?;
+    let Some((loan,)) = row else { return Ok(false) };
+    set_next(tx, uuid(&loan)?).await?;
+    Ok(true)
 }
 
 /// Lets decisions about a borrower that were to wait be made anew.
@@ -197,6 +210,9 @@ pub(crate) async fn look_again(
 ) -> Result<(), ServiceError> {
     let sql = "UPDATE loan_reminders SET wait_until = $3
         WHERE tenant_id = $1 AND borrower = $2 AND wait_until > $3";
+    tx.execute(sql, args![tenant.get(), borrower, now]).await?;
+    let sql = "UPDATE loan_reminders_due SET remind_at = $3 WHERE remind_at > $3 AND loan_id IN (
+            SELECT id FROM loans WHERE tenant_id = $1 AND borrower = $2)";
     tx.execute(sql, args![tenant.get(), borrower, now]).await?;
     Ok(())
 }
@@ -261,32 +277,19 @@ pub(crate) async fn note_delivery(
     Ok(tx.execute(sql, args![tenant.get(), reminder, outcome]).await? == 1)
 }
 
-pub(crate) async fn loans_to_remind(
-    tx: &mut Tx,
-    now: i64,
-    after: Option<Uuid>,
-    limit: u32,
-) -> Result<Vec<(TenantId, Uuid)>, ServiceError> {
-    let sql = "SELECT tenant_id, id FROM loans WHERE running AND id > $1 AND NOT EXISTS (
-            SELECT 1 FROM loan_reminders r WHERE r.loan_id = loans.id AND r.wait_until > $2)
-        ORDER BY id LIMIT $3";
-    let after = after.map_or_else(String::new, |id| id.to_string());
-    let rows: Vec<(String, String)> = tx.fetch_all(sql, args![after, now, limit]).await?;
-    rows.iter().map(|(tenant, id)| Ok((TenantId::new(uuid(tenant)?), uuid(id)?))).collect()
-}
-
 pub(crate) async fn loans_to_remind_of(
     tx: &mut Tx,
     tenant: TenantId,
     now: i64,
-    after: Option<Uuid>,
+    after: Option<DueLoan>,
     limit: u32,
-) -> Result<Vec<Uuid>, ServiceError> {
-    let sql = "SELECT id FROM loans WHERE running AND tenant_id = $1 AND id > $2 AND NOT EXISTS (
-            SELECT 1 FROM loan_reminders r WHERE r.loan_id = loans.id AND r.wait_until > $3)
-        ORDER BY id LIMIT $4";
-    let after = after.map_or_else(String::new, |id| id.to_string());
-    let values = args![tenant.get(), after, now, limit];
-    let rows: Vec<(String,)> = tx.fetch_all(sql, values).await?;
-    rows.iter().map(|(id,)| uuid(id)).collect()
+) -> Result<Vec<DueLoan>, ServiceError> {
+    let sql = "SELECT remind_at, loan_id FROM loan_reminders_due
+        WHERE tenant_id = $1 AND remind_at <= $2 AND (remind_at, loan_id) > ($3, $4)
+        ORDER BY remind_at, loan_id LIMIT $5";
+    let (since, id) =
+        after.map_or((i64::MIN, String::new()), |after| (after.since, after.loan.to_string()));
+    let values = args![tenant.get(), now, since, id, limit];
+    let rows: Vec<(i64, String)> = tx.fetch_all(sql, values).await?;
+    rows.iter().map(|(since, id)| Ok(DueLoan { since: *since, loan: uuid(id)? })).collect()
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod append;
 mod change;
+mod contacts;
 mod date;
 mod day;
 mod disburse;
@@ -16,13 +17,14 @@ mod view;
 pub(crate) use accounts::Accounts;
 pub use append::Applied;
 pub use change::{Acceptance, Consent, acceptance_message};
+pub use contacts::Contact;
 pub use date::DateSource;
 pub use day::EndOfDay;
 pub use disburse::Disburse;
 pub use dispute::{Dispute, DisputeOutcome, DisputeState, Resolution};
 pub use error::ServiceError;
 pub use product::{NewProduct, Product};
-pub use remind::{Confirmation, Contact, Reminder, SEND_WITHIN};
+pub use remind::{Confirmation, DueLoan, Reminder, SEND_WITHIN};
 pub use repay::{Repay, Repayment};
 pub use view::{LoanRecord, RepaymentRecord};
 

@@ -12,23 +12,13 @@ use super::{Loans, ServiceError};
 use crate::calendar::days_between;
 use crate::loan::fold;
 use crate::messages::{Letter, LetterFacts, Messages};
-use crate::reminders::{Channel, Debtor, Decision, Dues, Holds, Profile, Reason, decide, dues};
+use crate::reminders::{Channel, Decision, Dues, Reason, decide, dues};
 use crate::repo::{self, StoredLoan};
 use crate::{LoanError, Money};
 
 /// How long after its decision a reminder may leave. A sender that is later drops it, and the next
 /// decision looks at the balance again.
 pub const SEND_WITHIN: SignedDuration = SignedDuration::from_secs(60);
-
-/// A debtor and the profile by which reminders are decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Contact {
-    /// The debtor.
-    pub debtor: Debtor,
-    /// What is allowed.
-    pub profile: Profile,
-}
 
 /// A recorded decision, to send or not to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,6 +45,15 @@ pub struct Reminder {
     pub delivery: Option<String>,
     /// Why it did not leave after all; it then counts for no cap and no rung.
     pub withdrawn: Option<Reason>,
+}
+
+/// A loan about which a decision is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueLoan {
+    /// Since when, in microseconds since 1970; 0 when nothing was ever decided.
+    pub since: i64,
+    /// The loan.
+    pub loan: Uuid,
 }
 
 /// What the look at the moment of sending finds.
@@ -85,20 +84,6 @@ fn wait(reminder: &Reminder) -> Timestamp {
     }
 }
 
-impl Contact {
-    /// Nobody of whom anything is known: no time zone, no consent.
-    fn unknown() -> Result<Self, LoanError> {
-        let debtor = Debtor {
-            zone: String::new(),
-            language: "en".to_owned(),
-            consents: BTreeSet::new(),
-            opted_out: false,
-            holds: Holds::default(),
-        };
-        Ok(Self { debtor, profile: Profile::built_in("eu")? })
-    }
-}
-
 /// What [`Loans::judge`] finds.
 struct Judgement {
     now: Timestamp,
@@ -109,156 +94,6 @@ struct Judgement {
 }
 
 impl Loans {
-    /// Stores what is known of a borrower of the tenant, and by which profile to remind.
-    ///
-    /// # Errors
-    /// [`LoanError::Terms`] for an unusable profile, language or time zone.
-    pub async fn set_contact(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        borrower: &str,
-        contact: &Contact,
-    ) -> Result<(), ServiceError> {
-        contact.profile.check()?;
-        TimeZone::get(&contact.debtor.zone).map_err(|_| LoanError::Terms("time zone"))?;
-        if !crate::messages::LANGUAGES.contains(&contact.debtor.language.as_str()) {
-            return Err(LoanError::Terms("language").into());
-        }
-        repo::put_contact(tx, tenant, borrower, contact, self.now().as_microsecond()).await
-    }
-
-    /// What is known of a borrower.
-    ///
-    /// # Errors
-    /// [`ServiceError::Store`].
-    pub async fn contact(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        borrower: &str,
-    ) -> Result<Option<Contact>, ServiceError> {
-        repo::contact(tx, tenant, borrower).await
-    }
-
-    /// Changes what is known of a borrower, of whom nothing may have been known: such a one has no
-    /// time zone yet and is not reminded. Decisions that were to wait are made anew.
-    ///
-    /// # Errors
-    /// [`LoanError::Terms`] for an unusable profile, language or time zone.
-    pub async fn update_contact(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        borrower: &str,
-        change: impl FnOnce(&mut Contact) + Send,
-    ) -> Result<Contact, ServiceError> {
-        let found = repo::lock_contact(tx, tenant, borrower).await?;
-        let mut contact = found.map_or_else(Contact::unknown, Ok)?;
-        change(&mut contact);
-        contact.profile.check()?;
-        let zone = contact.debtor.zone.as_str();
-        if !zone.is_empty() && TimeZone::get(zone).is_err() {
-            return Err(LoanError::Terms("time zone").into());
-        }
-        if !crate::messages::LANGUAGES.contains(&contact.debtor.language.as_str()) {
-            return Err(LoanError::Terms("language").into());
-        }
-        let now = self.now_in(tx, tenant).await?.as_microsecond();
-        repo::put_contact(tx, tenant, borrower, &contact, now).await?;
-        repo::look_again(tx, tenant, borrower, now).await?;
-        Ok(contact)
-    }
-
-    /// Forgets a borrower. Decisions that were made stay; they hold no personal data but the id.
-    ///
-    /// # Errors
-    /// [`ServiceError::Store`].
-    pub async fn forget_contact(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        borrower: &str,
-    ) -> Result<(), ServiceError> {
-        repo::delete_contact(tx, tenant, borrower).await
-    }
-
-    /// Stores a profile of the tenant's own under its name; it goes before a built-in one of that
-    /// name, and counts at once for everybody who is reminded by it.
-    ///
-    /// # Errors
-    /// [`LoanError::Terms`] when it contradicts itself.
-    pub async fn put_profile(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        profile: &Profile,
-    ) -> Result<(), ServiceError> {
-        profile.check()?;
-        repo::put_profile(tx, tenant, profile, self.now().as_microsecond()).await
-    }
-
-    /// Removes a profile of the tenant's own; false when there is none.
-    ///
-    /// # Errors
-    /// [`ServiceError::Store`].
-    pub async fn delete_profile(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        name: &str,
-    ) -> Result<bool, ServiceError> {
-        repo::delete_profile(tx, tenant, name).await
-    }
-
-    /// The tenant's own profiles.
-    ///
-    /// # Errors
-    /// [`ServiceError::Store`].
-    pub async fn profiles(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-    ) -> Result<Vec<Profile>, ServiceError> {
-        repo::profiles(tx, tenant).await
-    }
-
-    /// The profile of this name: the tenant's own, or a built-in one.
-    ///
-    /// # Errors
-    /// [`LoanError::Terms`] when there is none.
-    pub async fn profile(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        name: &str,
-    ) -> Result<Profile, ServiceError> {
-        match repo::profile(tx, tenant, name).await? {
-            Some(profile) => Ok(profile),
-            None => Ok(Profile::built_in(name)?),
-        }
-    }
-
-    /// No reminders any more, on any channel, from this moment on. True when the borrower is known.
-    ///
-    /// # Errors
-    /// [`ServiceError::Store`].
-    pub async fn opt_out(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        borrower: &str,
-    ) -> Result<bool, ServiceError> {
-        let Some(mut contact) = repo::lock_contact(tx, tenant, borrower).await? else {
-            return Ok(false);
-        };
-        contact.debtor.opted_out = true;
-        let now = self.now_in(tx, tenant).await?.as_microsecond();
-        repo::put_contact(tx, tenant, borrower, &contact, now).await?;
-        repo::look_again(tx, tenant, borrower, now).await?;
-        Ok(true)
-    }
-
     /// What is to be decided about a locked loan now, by all that is known.
     async fn judge(
         &self,
@@ -428,22 +263,10 @@ impl Loans {
         repo::borrowers_reminders(tx, tenant, borrower, before, limit).await
     }
 
-    /// Up to `limit` running loans of any tenant, by id after `after`, about which a decision is to be
-    /// made: the last one was to wait until a time that has come, or there was none. A job calls
-    /// [`Loans::remind`] for each, in a transaction of its own.
-    ///
-    /// # Errors
-    /// [`ServiceError::Store`].
-    pub async fn loans_to_remind(
-        &self,
-        tx: &mut Tx,
-        after: Option<Uuid>,
-        limit: u32,
-    ) -> Result<Vec<(TenantId, Uuid)>, ServiceError> {
-        repo::loans_to_remind(tx, self.now().as_microsecond(), after, limit).await
-    }
-
-    /// As [`Loans::loans_to_remind`], of one tenant and by its business date.
+    /// Up to `limit` running loans of the tenant about which a decision is to be made by its business
+    /// date, after `after`, those that wait longest first: the last decision was to wait until a time
+    /// that has come, or there was none. A job calls [`Loans::remind`] for each, in a transaction of its
+    /// own. Loans that wait are not read.
     ///
     /// # Errors
     /// [`ServiceError::Store`].
@@ -451,9 +274,9 @@ impl Loans {
         &self,
         tx: &mut Tx,
         tenant: TenantId,
-        after: Option<Uuid>,
+        after: Option<DueLoan>,
         limit: u32,
-    ) -> Result<Vec<Uuid>, ServiceError> {
+    ) -> Result<Vec<DueLoan>, ServiceError> {
         let now = self.now_in(tx, tenant).await?.as_microsecond();
         repo::loans_to_remind_of(tx, tenant, now, after, limit).await
     }

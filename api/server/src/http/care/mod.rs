@@ -72,6 +72,7 @@ impl From<CareError> for Error {
             CareError::State(reason) => Self::refuse(Code::InvalidState, reason),
             CareError::Missing(what) => missing(what),
             CareError::Signature => Code::Unauthorized.into(),
+            CareError::Vault => Code::WebhooksDisabled.into(),
             CareError::Loans(error) => error.into(),
             CareError::Ledger(error) => error.into(),
             CareError::Audit(error) => error.into(),
