@@ -143,6 +143,14 @@ fn flip_at(receipt: &mut Value, pointer: &str) {
     *place = json!(flip(place.as_str().unwrap()));
 }
 
+/// Gives the later checkpoint of the first anchor a line of a witness, who cosigned it or another text.
+fn cosign_anchor(receipt: &mut Value, witness: &NoteKey, other: Option<&str>) {
+    let note = receipt["anchors"][0]["checkpoint"].as_str().unwrap().to_owned();
+    let text = format!("{}\n", note.split_once("\n\n").unwrap().0);
+    let line = witness.cosign(other.unwrap_or(&text), 1_772_366_470);
+    receipt["anchors"][0]["checkpoint"] = json!(note + &line);
+}
+
 async fn good_cases(world: &World) -> Vec<Case> {
     let key = NoteKey::log(1);
     let [w1, w2] = witnesses();
@@ -165,7 +173,10 @@ async fn good_cases(world: &World) -> Vec<Case> {
         ),
         format!("{} 0x{}", evm["chain"].as_str().unwrap(), support::keccak_hex(&header)),
     ];
+    let mut later_cosigned = world.receipt(0, &all).await;
+    cosign_anchor(&mut later_cosigned, &w1, None);
     vec![
+        good("later-cosigned", &later_cosigned, &[&key, &w1, &w2]),
         good("plain", &plain, &[&key]),
         good("anchored", &world.receipt(19, &all).await, &[&key]),
         good("later-anchor", &world.receipt(0, &all).await, &[&key]),
@@ -367,6 +378,10 @@ async fn bad_anchor_cases(world: &World) -> Vec<Case> {
         }
     }
     cases.extend([
+        bad("anchor-cosignature", "forged", {
+            let [witness, _] = witnesses();
+            text(&|receipt| cosign_anchor(receipt, &witness, Some("another text\n")))
+        }),
         bad(
             "anchor-no-checkpoint",
             "fork",

@@ -1,189 +1,200 @@
 #!/usr/bin/env python3
-"""Verifies a Roadstead receipt; written from docs/RECEIPT-FORMAT.md alone, with the standard library.
+"""Verifies a Roadstead receipt; written from docs/RECEIPT-FORMAT.md alone. Uses what requirements.txt names.
+Usage: verify.py RECEIPT [--key VKEY]... [--headers FILE]; prints one JSON object.
+Exit codes: 0 accepted, 1 refused, 2 usage, 3 incomplete (no key was given)."""
+import argparse, base64, hashlib, json, re, sys, typing
+import bitcoin.core, eth_utils, nacl.signing, pydantic, rlp, solders.transaction, trie
 
-Usage: verify.py RECEIPT [--key VKEY]... [--headers FILE]
-Prints one JSON object. Exit codes: 0 accepted, 1 refused, 2 usage, 3 incomplete (no key was given).
-"""
-import argparse, json, re, sys
-from primitives import H, Reader, Refused, base58, consistency, ed25519, inclusion, keccak, need, rlp, trie
-from standards import (H2, Checkpoint, Key, b64, in_block, output_scripts, solana_transaction, tlog_proof,
-                       unhex)
+H = lambda *parts: hashlib.sha256(b"".join(parts)).digest()
 
-U64 = lambda value: value.to_bytes(8, "big")
-MEMO = ("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr", "Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo")
+def need(condition, why):
+    if not condition:
+        raise ValueError(why)
 
+def unbase64(text, size=None):
+    data = base64.b64decode(text, validate=True)
+    need(base64.b64encode(data).decode() == text and size in (None, len(data)), "not base64")
+    return data
 
-def members(value, optional=(), /, **types):
-    """Checks that an object has these members, of these types, and no others."""
-    need(type(value) is dict and set(value) <= set(types), "not an object with the right members")
-    for name, kind in types.items():
-        if name not in value or value[name] is None and name in ("checkpoint", "completeness"):
-            need(name in optional, f"{name} is missing")
-        elif kind is list:
-            need(type(value[name]) is list and all(type(item) is str for item in value[name]), name)
-        else:
-            need(type(value[name]) is kind or kind is iter and type(value[name]) is list, name)
-            need(kind is not int or 0 <= value[name] < 2**64, name)
-    return value
+def unhex(text):
+    data = bytes.fromhex(text.removeprefix("0x"))
+    need(data.hex() == text.removeprefix("0x").lower(), "not hex")
+    return data
 
+# An object of the receipt calls a function: its members are the arguments, of their types and no others.
+members = pydantic.validate_call(config={"strict": True})
+Hex, Base64 = (typing.Annotated[bytes, pydantic.BeforeValidator(read)] for read in (unhex, unbase64))
+Hash = typing.Annotated[bytes, pydantic.BeforeValidator(lambda text: unbase64(text, 32))]
+Hashes, Hexes, Number = list[Hash], list[Hex], typing.Annotated[int, pydantic.Field(ge=0, lt=2**64)]
 
-def open_record(record):
-    """The leaf's hash and the fields that are shown."""
-    reader = Reader(b64(members(record, leaf=str, fields=iter)["leaf"]))
-    leaf, held, names = reader.data, {}, []
-    need(reader.take(15) == b"roadstead.leaf\x01", "no leaf")
-    for _ in range(reader.take(1)[0]):
-        names.append(reader.take(reader.take(1)[0]))
-        held[names[-1].decode("latin1")] = reader.take(32)
-        need(re.fullmatch(b"[a-z0-9_.-]{1,64}", names[-1]), "no leaf")
-    need(names and names == sorted(set(names)) and not reader.data, "no leaf")
-    shown = {}
-    for field in record["fields"]:
-        members(field, name=str, value=str, salt=str)
-        name, value, salt = field["name"], field["value"], field["salt"]
-        need(name in held and name not in shown, "no such field, or shown twice")
-        data = b"roadstead.field/v1" + unhex(salt, 32) + bytes([len(name)]) + name.encode()
-        need(H(data, value.encode()) == held[name], f"the field {name} is not what was logged")
-        shown[name] = value
-    return H(b"\0", leaf), shown
+class Key:
+    def __init__(self, vkey):
+        self.name, key_id, data = vkey.split("+", 2)
+        self.id, data = (self.name, bytes.fromhex(key_id)), unbase64(data, 33)
+        self.is_log, self.public = data[0] == 1, nacl.signing.VerifyKey(data[1:])
+        need(data[0] in (1, 4) and H(self.name.encode(), b"\n", data)[:4] == self.id[1], "no key")
 
+class Checkpoint:
+    def __init__(self, note):
+        form = "((.+)\n(0|[1-9][0-9]*)\n(.+)\n(?:.+\n)*)\n((?:— [^\\s+]+ [^ \n]+\n){1,64})"
+        text, self.origin, size, root, lines = re.fullmatch(form, note).groups()
+        need(len(note.encode()) <= 2**20 and not re.search("[\0-\x09\x0b-\x1f]", note), "no note")
+        self.text, self.size, self.root = text.encode(), int(size), unbase64(root, 32)
+        self.origin_hash, self.hash = H(self.origin.encode()), H(self.text)
+        self.lines = [(name, unbase64(data)) for name, data in re.findall("— (.+) (.+)\n", lines)]
+        need(self.size < 2**64 and all(len(data) > 4 for _, data in self.lines), "no checkpoint")
 
-# --- Anchors
-def bitcoin(anchored, transaction, branch, position, headers, height, **_):
-    raw = unhex(transaction)
-    need(len(raw) != 64 and len(branch) <= 32, "no transaction")
-    scripts = output_scripts(raw)
-    payload = b"RSTD\x01" + U64(anchored.size) + anchored.hash + anchored.origin_hash
-    need(b"\x6a\x4c\x4d" + payload in scripts, "another checkpoint")
-    headers = [unhex(header, 80) for header in headers]
-    in_block(H2(raw), [unhex(item, 32) for item in branch], position, headers)
-    return "proved_given_header", [H2(header)[::-1].hex() for header in headers]
+    def signers(self, keys):
+        """The keys that signed; none falsely, and a log's is one of them, if any log is trusted."""
+        lines = [(key, data[4:]) for name, data in self.lines for key in keys if key.id == (name, data[:4])]
+        for key, data in lines:
+            need(key.is_log or data[0] < 128, "no time of a cosignature")
+            time = b"" if key.is_log else b"cosignature/v1\ntime %d\n" % int.from_bytes(data[:8])
+            key.public.verify(time + self.text, data if key.is_log else data[8:])
+        signed = [key for key, _ in lines if key.name == self.origin or not key.is_log]
+        need(any(key.is_log for key in signed) or not any(key.is_log for key in keys), "not signed by a log")
+        return signed
 
+def climb(place, size, path, known, whole):
+    """RFC 6962 section 2.1, from the root down: the roots of the trees of `place + 1` and of `size` leaves.
+    The path begins at the leaf `place`, or at the `whole` tree that ends there. Its start may be known."""
+    if size == 1 or whole and place == size - 1:
+        [root] = [*known, *path]
+        return [root, root]
+    half, (*path, sibling) = 1 << (size - 1).bit_length() - 1, path
+    if place < half:
+        older, newer = climb(place, half, path, known, whole)
+        return [older, H(b"\1", newer, sibling)]
+    roots = climb(place - half, size - half, path, [] if whole else known, whole)
+    return [H(b"\1", sibling, root) for root in roots]
 
-def evm(anchored, index, proof, header, contract, log, **_):
-    raw = unhex(header)
-    fields = rlp(raw)
-    need(type(fields) is list and len(fields) > 11 and len(proof) <= 64, "no header")
-    need(type(fields[5]) is bytes and len(fields[5]) == 32, "no receipts root")
-    for item in (fields[8], fields[11]):
-        need(type(item) is bytes and len(item) <= 8 and item[:1] != b"\0", "no header")
-    key = U64(index).lstrip(b"\0")
-    key = key if len(key) == 1 and index < 128 else bytes([128 + len(key)]) + key
-    receipt = trie(fields[5], key, [unhex(node) for node in proof])
-    receipt = rlp(receipt[1:] if receipt and receipt[0] < 0x80 else receipt)
-    need(type(receipt) is list and len(receipt) == 4 and receipt[0] == b"\1", "the transaction failed")
-    need(type(receipt[3]) is list and log < len(receipt[3]), "no such event")
-    topics = [keccak(b"Anchored(address,bytes32,uint64,bytes32)"), anchored.origin_hash]
-    event = receipt[3][log]
-    need(type(event) is list and len(event) == 3 and type(event[1]) is list and len(event[1]) == 4, "no event")
-    sender = event[1].pop(1)
-    need(type(sender) is bytes and len(sender) == 32 and sender[:12] == bytes(12), "no sender")
-    topics.append(bytes(24) + U64(anchored.size))
-    need(event == [unhex(contract, 20), topics, anchored.hash], "another event")
-    return "proved_given_header", [keccak(raw).hex()]
+def in_log(tree, index, leaf, path):
+    need(index < tree.size and climb(index, tree.size, path, [leaf], False)[1] == tree.root, "not in the log")
 
+@members
+def open_field(held, /, *, name: str, value: str, salt: Hex):
+    commitment = H(b"roadstead.field/v1", salt, bytes([len(name)]), name.encode(), value.encode())
+    need(len(salt) == 32 and held.pop(name.encode(), None) == commitment, f"{name} is not what was logged")
+    return name, value
 
-def solana(anchored, signature, slot, transaction, **_):
-    signatures, accounts, message, instructions = solana_transaction(unhex(transaction))
-    need(base58(signatures[0]) == signature, "the signature of another transaction")
-    for account, one in zip(accounts, signatures):
-        ed25519(account, message, one)
-    memo = f"roadstead:1:{anchored.origin_hash.hex()}:{anchored.size}:{anchored.hash.hex()}"
-    memos = [data for program, data in instructions if base58(program) in MEMO]
-    need(memo.encode() in memos, "another checkpoint")
-    return "needs_node", []
+@members
+def open_record(*, leaf: Base64, fields: list[dict]):
+    rest, held, last = leaf[16:], {}, b""
+    while rest:
+        name, value, rest = rest[1:rest[0] + 1], rest[rest[0] + 1:rest[0] + 33], rest[rest[0] + 33:]
+        need(re.fullmatch(b"[a-z0-9_.-]{1,64}", name) and name > last and len(value) == 32, "no leaf")
+        held[name], last = value, name
+    need(held and leaf[:16] == b"roadstead.leaf\1" + bytes([len(held)]), "no leaf")
+    return H(b"\0", leaf), dict(open_field(held, **field) for field in fields)
 
-
-FAMILIES = {
-    "bitcoin": (bitcoin, "bip122:", dict(
-        type=str, chain=str, transaction=str, branch=list, position=int, headers=list, height=int)),
-    "evm": (evm, "eip155:", dict(
-        type=str, chain=str, tx=str, index=int, proof=list, header=str, contract=str, log=int)),
-    "solana": (solana, "solana:", dict(type=str, chain=str, signature=str, slot=int, transaction=str)),
-}
-
-
-def check_anchor(anchor, proved, keys, blocks):
-    members(anchor, ("checkpoint", "consistency"), checkpoint=str, consistency=list, evidence=dict)
-    note, evidence = anchor.get("checkpoint"), anchor["evidence"]
-    anchored = proved if note is None else Checkpoint(note)
-    path = [b64(item, 32) for item in anchor.get("consistency", [])]
-    need(anchored.origin == proved.origin, "a checkpoint of another log")
-    consistency(proved.size, anchored.size, proved.root, anchored.root, path)
-    anchored.check(keys)
-    need(evidence.get("type") in list(FAMILIES), "an unknown chain")
-    family, namespace, types = FAMILIES[evidence["type"]]
-    need(members(evidence, **types)["chain"].startswith(namespace), "a chain of another family")
-    status, found = family(anchored, **evidence)
-    return "proved" if any((evidence["chain"], block) in blocks for block in found) else status
-
-
-def check_completeness(proof, leaf, checkpoint):
-    members(proof, stream=str, events=list, path=list, map=dict, map_proof=list)
-    events, path = ([b64(item, 32) for item in proof[name]] for name in ("events", "path"))
-    need(leaf in events and len(path) <= 256, "the record is not among the events")
-    map_leaf, shown = open_record(proof["map"])
-    need(shown.get("kind") == "log.map" and "root" in shown, "no record of a map")
-    head, key = bytes(32), H(b"roadstead.stream/v1", proof["stream"].encode())
+@members
+def complete(leaf, shown, log, /, *, stream: str, events: Hashes, path: Hashes, map: dict, map_proof: Hashes):
+    need(leaf in events and shown.get("stream", stream) == stream, "the record is not one of the events")
+    key, head = H(b"roadstead.stream/v1", stream.encode()), bytes(32)
     for event in events:
         head = H(b"\4", head, event)
-    node = H(b"\2", key, U64(len(events)), head)
-    for depth, sibling in zip(range(len(path) - 1, -1, -1), path):
+    node = H(b"\2", key, len(events).to_bytes(8), head)
+    for depth, sibling in zip(reversed(range(len(path))), path):
         right = key[depth // 8] >> 7 - depth % 8 & 1
         node = H(b"\3", sibling, node) if right else H(b"\3", node, sibling)
-    need(node == b64(shown["root"], 32), "not all and only the events")
-    map_proof = [b64(item, 32) for item in proof["map_proof"]]
-    inclusion(checkpoint.size - 1, checkpoint.size, map_leaf, map_proof, checkpoint.root)
+    leaf, shown = open_record(**map)
+    need(shown["kind"] == "log.map" and node == unbase64(shown["root"]), "not all and only the events")
+    in_log(log, log.size - 1, leaf, map_proof)
 
+# Anchors: each function answers the hashes of blocks, in the first of which it is proved to be.
+@members
+def in_bitcoin(tree, /, *, transaction: Hex, branch: Hexes, position: Number, headers: Hexes, height: Number):
+    found = bitcoin.core.CTransaction.deserialize(transaction)
+    need(found.serialize() == transaction and found.vin and not found.has_witness(), "no transaction")
+    script = b"\x6a\x4c\x4dRSTD\1" + tree.size.to_bytes(8) + tree.hash + tree.origin_hash
+    need(script in [output.scriptPubKey for output in found.vout], "another checkpoint")
+    need(len(transaction) != 64 and len(branch) <= 32 and position < 2**len(branch), "no place in a block")
+    node, blocks = H(H(transaction)), [H(H(header)) for header in headers]
+    for level, sibling in enumerate(branch):
+        right = position >> level & 1
+        need(len(sibling) == 32 and not (right and sibling == node), "no branch of a block")
+        node = H(H(sibling, node)) if right else H(H(node, sibling))
+    need(headers[0][36:68] == node and len(headers) <= 2016, "not in the block")
+    for header, block, parent in zip(headers, blocks, [headers[0][4:36], *blocks]):
+        bits, exponent = int.from_bytes(header[72:75], "little"), header[75]
+        need(len(header) == 80 and header[4:36] == parent, "the headers do not hang together")
+        target = bits << 8 * (exponent - 3) if 0 < bits < 2**23 and 3 <= exponent <= 32 else -1
+        need(int.from_bytes(block, "little") <= target, "no proof of work")
+    return [block[::-1] for block in blocks]
 
-def verify(text, keys, blocks):
-    def unique(pairs):
-        need(len(pairs) == len(dict(pairs)), "a member is given twice")
-        return dict(pairs)
+@members
+def in_evm(tree, /, *, tx: str, index: Number, proof: Hexes, header: Hex, contract: Hex, log: Number):
+    fields, key = rlp.decode(header), rlp.encode(index)
+    need(all(len(fields[at]) <= 8 and fields[at][:1] != b"\0" for at in (8, 11)), "no header")
+    receipts = trie.HexaryTrie({eth_utils.keccak(node): node for node in proof}, fields[5])
+    need([rlp.encode(node) for node in receipts.get_proof(key)] == proof and len(proof) < 65, "another proof")
+    status, _, _, logs = rlp.decode(receipts[key][receipts[key][0] < 0x80:])
+    address, [event, sender, origin, size], data = logs[log]
+    need(status == b"\1" and len(sender) == 32 and sender[:12] == bytes(12), "no event of a sender")
+    need(event == eth_utils.keccak(b"Anchored(address,bytes32,uint64,bytes32)"), "another event")
+    wanted = [contract, tree.origin_hash, tree.size.to_bytes(32), tree.hash]
+    need([address, origin, size, data] == wanted, "another checkpoint")
+    return [eth_utils.keccak(header)]
 
-    receipt = json.loads(text, object_pairs_hook=unique)
-    members(receipt, ("anchors", "completeness"), format=str, record=dict, proof=str, anchors=iter,
-            completeness=dict)
-    need(receipt["format"] == "roadstead.receipt/v1", "an unknown format")
-    leaf, shown = open_record(receipt["record"])
-    index, path, checkpoint = tlog_proof(receipt["proof"])
-    inclusion(index, checkpoint.size, leaf, path, checkpoint.root)
-    signed = checkpoint.check(keys)
-    witnesses = [key.name for key in keys if key.kind == 4 and checkpoint.signed_by(key)]
-    if receipt.get("completeness") is not None:
-        check_completeness(receipt["completeness"], leaf, checkpoint)
-        need(shown.get("stream") in (None, receipt["completeness"]["stream"]), "of another stream")
-    anchors = [check_anchor(anchor, checkpoint, keys, blocks) for anchor in receipt.get("anchors", [])]
-    return {"verdict": "accepted" if signed else "incomplete", "index": index, "size": checkpoint.size,
-            "fields": shown, "witnesses": witnesses, "anchors": anchors}
+@members
+def in_solana(tree, /, *, signature: str, slot: Number, transaction: Hex):
+    found = solders.transaction.VersionedTransaction.from_bytes(transaction)
+    need(bytes(found) == transaction and repr(found.version()) in ("Legacy.Legacy", "0"), "no transaction")
+    message, signers = found.message, found.message.header.num_required_signatures
+    need(signers == len(found.signatures) and all(found.verify_with_results()), "not signed by all")
+    memo = f"roadstead:1:{tree.origin_hash.hex()}:{tree.size}:{tree.hash.hex()}".encode()
+    places = [call.program_id_index for call in message.instructions if call.data == memo]
+    programs = {str(account) for at, account in enumerate(message.account_keys) if at in places}
+    need(programs & MEMO and str(found.signatures[0]) == signature, "another checkpoint")
+    return []
 
+MEMO = {"MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr", "Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo"}
+FAMILIES = {("bitcoin", "bip122"): in_bitcoin, ("evm", "eip155"): in_evm, ("solana", "solana"): in_solana}
 
-def trusted(lines):
-    """The blocks of a headers file."""
-    blocks = set()
-    for line in lines:
-        if line.strip() and not line.startswith("#"):
-            chain, block = line.split()
-            raw = unhex(block)
-            blocks.add((chain, (H2(raw)[::-1] if len(raw) == 80 else raw).hex()))
-    return blocks
+@members
+def anchor(tree, keys, known, /, *, evidence: dict, checkpoint: str | None = None, consistency: Hashes = []):
+    later = Checkpoint(checkpoint) if checkpoint is not None else tree
+    need(later.origin == tree.origin and later.size >= tree.size, "a checkpoint of another log")
+    need(climb(tree.size - 1, later.size, consistency, [tree.root], True) == [tree.root, later.root], "fork")
+    later.signers(keys)
+    family, chain = evidence.pop("type"), evidence.pop("chain")
+    blocks = FAMILIES[family, chain.split(":")[0]](later, **evidence)
+    status = "proved_given_header" if blocks else "needs_node"
+    return "proved" if any((chain, block) in known for block in blocks) else status
 
+@members
+def check(keys, trusted, /, *, format: typing.Literal["roadstead.receipt/v1"], record: dict, proof: str,
+          anchors: list[dict] = [], completeness: dict | None = None):
+    form = "c2sp[.]org/tlog-proof@v1\n(?:extra (.*)\n)?index (0|[1-9][0-9]*)\n((?:.+\n){0,64})\n([^\0]*)"
+    extra, index, path, note = re.fullmatch(form, proof).groups(default="")
+    path, extra = [unbase64(line, 32) for line in path.split("\n")[:-1]], unbase64(extra)
+    (leaf, shown), tree = open_record(**record), Checkpoint(note)
+    in_log(tree, int(index), leaf, path)
+    signers = tree.signers(keys)
+    if completeness is not None:
+        complete(leaf, shown, tree, **completeness)
+    return {"verdict": "accepted" if any(key.is_log for key in signers) else "incomplete", "fields": shown,
+            "index": int(index), "size": tree.size, "signers": [key.name for key in signers],
+            "anchors": [anchor(tree, keys, trusted, **one) for one in anchors]}
 
-def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("receipt")
-    arguments.add_argument("--key", action="append", default=[], type=Key)
-    arguments.add_argument("--headers")
-    given = arguments.parse_args()
-    text = open(given.receipt, encoding="utf-8").read()
-    blocks = trusted(open(given.headers) if given.headers else ())
+def verify(text, keys, trusted):
+    once = lambda pairs: need(len(pairs) == len(dict(pairs)), "a member is given twice") or dict(pairs)
     try:
-        answer = verify(text, given.key, blocks)
-    except (Refused, ValueError, RecursionError) as error:
-        answer = {"verdict": "refused", "problem": str(error)}
-    print(json.dumps(answer))
-    return {"accepted": 0, "refused": 1, "incomplete": 3}[answer["verdict"]]
+        return check(keys, trusted, **json.loads(text, object_pairs_hook=once))
+    except Exception as error:  # Whatever goes wrong, nothing is proved.
+        return {"verdict": "refused", "problem": f"{type(error).__name__}: {error}", "anchors": []}
 
+def trusted_blocks(lines):
+    """The chains and hashes of a headers file, in which a Bitcoin header may stand for its hash."""
+    pairs = [(line.split()[0], unhex(line.split()[1])) for line in lines if line.strip() and line[0] != "#"]
+    return {(chain, H(H(block))[::-1] if len(block) == 80 else block) for chain, block in pairs}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options = argparse.ArgumentParser()
+    options.add_argument("receipt", type=argparse.FileType(encoding="utf-8"))
+    options.add_argument("--key", action="append", default=[], type=Key)
+    options.add_argument("--headers", default=(), type=argparse.FileType())
+    given = options.parse_args()
+    answer = verify(given.receipt.read(), given.key, trusted_blocks(given.headers))
+    print(json.dumps(answer))
+    sys.exit({"accepted": 0, "refused": 1, "incomplete": 3}[answer["verdict"]])

@@ -203,6 +203,7 @@ fn check_anchor(
         .map_err(|error| fork(error.to_string()))?;
     if later.is_some() {
         signers(anchored, policy)?;
+        cosigners(anchored, policy)?;
     }
     let commitment = Commitment {
         origin: anchored.origin_hash(),

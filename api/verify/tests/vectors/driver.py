@@ -6,9 +6,6 @@ import verify
 
 for line in sys.stdin:
     case = json.loads(line)
-    try:
-        keys = [verify.Key(key) for key in case["keys"]]
-        answer = verify.verify(case["receipt"], keys, verify.trusted((case["headers"] or "").split("\n")))
-        print(json.dumps([answer["verdict"], answer["anchors"]]))
-    except (verify.Refused, ValueError, RecursionError):
-        print(json.dumps(["refused", []]))
+    keys = [verify.Key(key) for key in case["keys"]]
+    answer = verify.verify(case["receipt"], keys, verify.trusted_blocks((case["headers"] or "").split("\n")))
+    print(json.dumps([answer["verdict"], answer["anchors"]]))

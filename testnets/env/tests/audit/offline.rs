@@ -34,17 +34,21 @@ pub(crate) async fn run_verify<S: AsRef<OsStr>>(arguments: &[S]) -> (Option<i32>
 /// Whether the independent verifier accepts the receipt.
 pub(crate) fn python_accepts(file: &Path, key: &str) -> bool {
     let program = Path::new(ROOT).join("api/verify/python/verify.py");
-    let output =
-        Command::new("python3").arg(program).arg(file).args(["--key", key]).output().unwrap();
+    let output = python().arg(program).arg(file).args(["--key", key]).output().unwrap();
     output.status.success()
+}
+
+/// Python with the packages of the independent verifier.
+fn python() -> Command {
+    Command::new(Path::new(ROOT).join("api/verify/python/run"))
 }
 
 /// What the independent verifier says of each question `{receipt, keys, policy, headers}`, all in one
 /// process.
 pub(crate) fn python_says(questions: &[Value]) -> Vec<Value> {
     let lines: Vec<String> = questions.iter().map(Value::to_string).collect();
-    let mut command = Command::new("python3");
-    command.arg("-B").arg(Path::new(ROOT).join("api/verify/tests/vectors/driver.py"));
+    let mut command = python();
+    command.arg(Path::new(ROOT).join("api/verify/tests/vectors/driver.py"));
     let answers = ask(command.arg(Path::new(ROOT).join("api/verify/python")), lines.join("\n"));
     answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
