@@ -1,98 +1,21 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr as _;
 
 use api_audit::Record;
 use api_ledger::TenantId;
 use api_loans::reminders::{Channel, Holds};
 use api_store::Tx;
+use jiff::ToSpan as _;
 use jiff::civil::Date;
-use jiff::{Timestamp, ToSpan as _};
 use uuid::Uuid;
 
+use crate::consent::last_words;
 use crate::day::now_ms;
 use crate::repo::contacts::{self, Sealed};
 use crate::repo::keys;
-use crate::{Care, CareError, seal};
+use crate::{Address, Care, CareError, seal};
 
-/// What a consent to all channels, or its withdrawal, is stored under.
-const ALL: &str = "all";
-const PROOF_CHARS_MAX: usize = 2_000;
-const PUSH_CHARS_MAX: usize = 4_096;
 /// A promise reaches at most so far.
 const PROMISE_DAYS_MAX: i64 = 92;
-
-/// Where somebody is reached. Not shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Address(String);
-
-impl fmt::Debug for Address {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Address(…)")
-    }
-}
-
-impl Address {
-    /// An address that the channel can use: a mailbox (RFC 5321), a number in E.164 form, or a push
-    /// token of 1 to 4,096 visible ASCII characters.
-    ///
-    /// # Errors
-    /// [`CareError::Refused`], without the address.
-    pub fn new(channel: Channel, text: &str) -> Result<Self, CareError> {
-        let (fits, reason) = match channel {
-            Channel::InApp => (false, "the inbox needs no address"),
-            Channel::Email => (
-                text.len() <= 254 && lettre::Address::from_str(text).is_ok(),
-                "the address is not a mailbox such as name@host.example",
-            ),
-            Channel::Sms => (is_e164(text), "a number is + and 7 to 15 digits (E.164)"),
-            Channel::Push => (
-                (1..=PUSH_CHARS_MAX).contains(&text.len())
-                    && text.bytes().all(|byte| byte.is_ascii_graphic()),
-                "a push token has 1 to 4096 visible ASCII characters",
-            ),
-        };
-        if fits { Ok(Self(text.to_owned())) } else { Err(CareError::Refused(reason)) }
-    }
-
-    /// The text itself.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-fn is_e164(text: &str) -> bool {
-    let Some(digits) = text.strip_prefix('+') else { return false };
-    (7..=15).contains(&digits.len())
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && !digits.starts_with('0')
-}
-
-/// A consent, or its withdrawal.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredConsent {
-    pub(crate) id: Uuid,
-    pub(crate) channel: String,
-    pub(crate) granted: bool,
-    pub(crate) proof: Option<Vec<u8>>,
-    pub(crate) at: Timestamp,
-}
-
-/// A consent, or its withdrawal, as the tenant sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consent {
-    /// Its id.
-    pub id: Uuid,
-    /// A channel, or `all` for an opt-out and what takes it back.
-    pub channel: String,
-    /// Given, or withdrawn.
-    pub granted: bool,
-    /// How it is shown; absent when it was erased.
-    pub proof: Option<String>,
-    /// When.
-    pub at: Timestamp,
-}
 
 /// What is known of a customer as somebody to be reached.
 #[derive(Clone, Debug)]
@@ -196,125 +119,8 @@ impl Care {
         let found = all.into_iter().find(|address| address.channel == channel && address.usable);
         let Some(found) = found else { return Ok(None) };
         let key = seal::key(tx, tenant, customer).await?;
-        seal::open(&key, customer, channel.text(), &found.sealed).map(|text| Some(Address(text)))
-    }
-
-    /// Records that a customer consents to a channel, or does not any more, with its proof.
-    ///
-    /// # Errors
-    /// [`CareError::Refused`] for a consent without proof.
-    pub async fn consent(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        customer: Uuid,
-        channel: Channel,
-        granted: bool,
-        proof: Option<&str>,
-    ) -> Result<(), CareError> {
-        self.lock_contact(tx, tenant, customer).await?;
-        self.record_consent(tx, tenant, customer, channel.text(), granted, proof).await?;
-        self.refresh(tx, tenant, customer).await
-    }
-
-    /// No reminders any more, on any channel, from this moment on. `how` says by which way.
-    ///
-    /// # Errors
-    /// [`CareError::Store`].
-    pub async fn opt_out(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        customer: Uuid,
-        how: &str,
-    ) -> Result<(), CareError> {
-        let set = |contact: &mut api_loans::Contact| contact.debtor.opted_out = true;
-        let borrower = customer.to_string();
-        let before = self.loans.contact(tx, tenant, &borrower).await?;
-        self.loans.update_contact(tx, tenant, &borrower, set).await?;
-        if before.is_some_and(|contact| contact.debtor.opted_out) {
-            return Ok(());
-        }
-        self.record_consent(tx, tenant, customer, ALL, false, Some(how)).await
-    }
-
-    /// Takes an opt-out back, at the customer's word; consents count again as they stand.
-    ///
-    /// # Errors
-    /// [`CareError::Refused`] without proof.
-    pub async fn opt_in(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        customer: Uuid,
-        proof: &str,
-    ) -> Result<(), CareError> {
-        let set = |contact: &mut api_loans::Contact| contact.debtor.opted_out = false;
-        self.loans.update_contact(tx, tenant, &customer.to_string(), set).await?;
-        self.record_consent(tx, tenant, customer, ALL, true, Some(proof)).await
-    }
-
-    async fn record_consent(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        customer: Uuid,
-        channel: &str,
-        granted: bool,
-        proof: Option<&str>,
-    ) -> Result<(), CareError> {
-        let proof = proof.map(str::trim).filter(|proof| !proof.is_empty());
-        if granted && proof.is_none() {
-            return Err(CareError::Refused("a consent needs its proof"));
-        }
-        if proof.is_some_and(|proof| proof.chars().count() > PROOF_CHARS_MAX) {
-            return Err(CareError::Refused("a proof has at most 2000 characters"));
-        }
-        let sealed = match proof {
-            None => None,
-            Some(proof) => {
-                let key = seal::key(tx, tenant, customer).await?;
-                Some(seal::seal(&key, customer, "proof", proof)?)
-            }
-        };
-        let id = Uuid::now_v7();
-        let (channel, at) = (channel.to_owned(), self.loans.now());
-        let row = StoredConsent { id, channel, granted, proof: sealed, at };
-        contacts::insert_consent(tx, tenant, customer, &row).await?;
-        let record = Record::new("contact.consent", now_ms())
-            .external_id(tenant.get().to_string(), format!("consent:{id}"))
-            .stream(format!("contact:{customer}"))
-            .field("consent", id.to_string())
-            .field("channel", row.channel)
-            .field("granted", granted.to_string())
-            .field("at", at.to_string());
-        self.audit.append_in(tx, &record).await?;
-        Ok(())
-    }
-
-    /// Every consent of a customer and every withdrawal, the oldest first.
-    ///
-    /// # Errors
-    /// [`CareError::Store`].
-    pub async fn consents(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        customer: Uuid,
-    ) -> Result<Vec<Consent>, CareError> {
-        let key = keys::get(tx, tenant, customer).await?;
-        let show = |stored: StoredConsent| {
-            let sealed = stored.proof.zip(key);
-            let proof = sealed.map(|(sealed, key)| seal::open(&key, customer, "proof", &sealed));
-            Ok(Consent {
-                id: stored.id,
-                channel: stored.channel,
-                granted: stored.granted,
-                proof: proof.transpose()?,
-                at: stored.at,
-            })
-        };
-        contacts::consents(tx, tenant, customer).await?.into_iter().map(show).collect()
+        seal::open(&key, customer, channel.text(), &found.sealed)
+            .map(|text| Some(Address::stored(text)))
     }
 
     /// Sets the holds that the lender enters; a promise and a dispute are not touched.
@@ -404,7 +210,7 @@ impl Care {
         for row in contacts::addresses(tx, tenant, customer).await? {
             let Some(key) = key else { continue };
             let text = seal::open(&key, customer, row.channel.text(), &row.sealed)?;
-            addresses.push((row.channel, Address(text), row.usable));
+            addresses.push((row.channel, Address::stored(text), row.usable));
         }
         let consents = last_words(&contacts::consents(tx, tenant, customer).await?);
         let debtor = contact.debtor;
@@ -443,7 +249,7 @@ impl Care {
 
     /// Locks what is known of a customer until the end of the transaction, so that what is computed
     /// from consents and addresses is computed from the last ones.
-    async fn lock_contact(
+    pub(crate) async fn lock_contact(
         &self,
         tx: &mut Tx,
         tenant: TenantId,
@@ -473,47 +279,5 @@ impl Care {
         let set = |contact: &mut api_loans::Contact| contact.debtor.consents = consents;
         self.loans.update_contact(tx, tenant, &customer.to_string(), set).await?;
         Ok(())
-    }
-}
-
-/// The last consent of each channel.
-fn last_words(history: &[StoredConsent]) -> BTreeMap<Channel, bool> {
-    let channels = history
-        .iter()
-        .filter_map(|one| Channel::named(&one.channel).map(|channel| (channel, one.granted)));
-    channels.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn addresses_are_checked_and_never_shown() {
-        let good = [
-            (Channel::Email, "ada@mail.example"),
-            (Channel::Sms, "+8613800138000"),
-            (Channel::Push, "fcm:abc_123"),
-        ];
-        for (channel, text) in good {
-            let address = Address::new(channel, text).unwrap();
-            assert!(!format!("{address:?}").contains(text));
-        }
-        let bad = [
-            (Channel::InApp, "x"),
-            (Channel::Email, "ada"),
-            (Channel::Email, "ada@mail.example\r\nBcc: all@mail.example"),
-            (Channel::Email, ""),
-            (Channel::Sms, "13800138000"),
-            (Channel::Sms, "+0123456789"),
-            (Channel::Sms, "+12 34567890"),
-            (Channel::Push, ""),
-            (Channel::Push, "a b"),
-        ];
-        for (channel, text) in bad {
-            let refused = Address::new(channel, text).unwrap_err().to_string();
-            assert!(text.is_empty() || text == "x" || !refused.contains(text), "{refused}");
-        }
     }
 }

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
+mod address;
 mod channels;
+mod consent;
 mod contact;
 mod day;
 mod decide;
@@ -17,8 +19,10 @@ mod rules;
 mod seal;
 mod stop;
 
+pub use address::Address;
 pub use channels::{Message, Outcome, Port, Resting, Sending, Smtp, SmtpConfig, SmtpTls};
-pub use contact::{Address, Consent, Known, LenderHolds};
+pub use consent::Consent;
+pub use contact::{Known, LenderHolds};
 pub use day::{Closed, TenantDays};
 pub use decide::{Decided, Decisions};
 pub use early::{Explained, LoanWarnings, Offer, OfferState};

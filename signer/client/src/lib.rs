@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chain_core::Address;
 use signer_protocol::{
-    AddressRequest, CheckpointRequest, CheckpointSigned, FreezeRequest, Hello, HelloAnswer,
-    JournalHead, Request, Response, SignRequest, Signed, Signer, SignerError, VERSION, decode,
-    encode, frame_bytes,
+    AddressRequest, CancelRequest, Cancelled, CheckpointRequest, CheckpointSigned, FreezeRequest,
+    Hello, HelloAnswer, JournalHead, Request, Response, SignRequest, Signed, Signer, SignerError,
+    VERSION, decode, encode, frame_bytes,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -169,6 +169,7 @@ impl State {
         match response {
             Response::Signed(signed) => self.advance(&signed.journal),
             Response::Checkpoint(signed) => self.advance(&signed.journal),
+            Response::Cancelled(cancelled) => self.advance(&cancelled.journal),
             Response::Hello(_)
             | Response::Address(_)
             | Response::Frozen { .. }
@@ -239,6 +240,13 @@ impl Signer for SignerClient {
     ) -> Result<CheckpointSigned, SignerError> {
         match self.ask(&Request::Checkpoint(request.clone())).await? {
             Response::Checkpoint(signed) => Ok(signed),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn cancel(&self, request: &CancelRequest) -> Result<Cancelled, SignerError> {
+        match self.ask(&Request::Cancel(request.clone())).await? {
+            Response::Cancelled(cancelled) => Ok(cancelled),
             other => Err(odd(&other)),
         }
     }

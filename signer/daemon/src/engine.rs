@@ -8,8 +8,8 @@ use custody::note::NoteError;
 use custody::policy::{Charge, History, Policy};
 use custody::{Keys, PublicKey};
 use signer_protocol::{
-    AddressRequest, FreezeRequest, Hello, HelloAnswer, Refusal, RefusalCode, Request, Response,
-    VERSION,
+    AddressRequest, CancelRequest, Cancelled, FreezeRequest, Hello, HelloAnswer, Refusal,
+    RefusalCode, Request, Response, VERSION,
 };
 
 use crate::config::Config;
@@ -19,6 +19,8 @@ use crate::state::State;
 
 /// How far the clock may go back before nothing is signed any more.
 const CLOCK_BACK_SECONDS_MAX: u64 = 60;
+/// The longest reason of a freeze or a cancel.
+const REASON_BYTES_MAX: usize = 1_000;
 
 /// Seconds since 1970; `None` when the clock cannot be read.
 pub type Clock = Box<dyn Fn() -> Option<u64> + Send>;
@@ -77,6 +79,7 @@ impl Engine {
             Request::Address(request) => self.address(request).map(Response::Address),
             Request::Sign(request) => self.sign(request).map(Response::Signed),
             Request::Checkpoint(request) => self.checkpoint(request).map(Response::Checkpoint),
+            Request::Cancel(request) => self.cancel(request).map(Response::Cancelled),
             Request::Freeze(request) => self.freeze(request),
             Request::Frozen => Ok(Response::Frozen { freezes: self.state.freezes().to_vec() }),
         };
@@ -133,9 +136,28 @@ impl Engine {
         Ok(keyed)
     }
 
+    /// The promise is on the disk when this returns. What was signed cannot be cancelled: the signature
+    /// may be anywhere.
+    fn cancel(&mut self, request: &CancelRequest) -> Result<Cancelled, Refusal> {
+        self.check_journal()?;
+        if request.reason.len() > REASON_BYTES_MAX {
+            return refuse(RefusalCode::BadRequest, "the reason is too long".to_owned());
+        }
+        if self.state.is_signed(request.intent) {
+            return refuse(RefusalCode::Conflict, "it was signed, and may be paid".to_owned());
+        }
+        if self.state.is_cancelled(request.intent) {
+            return Ok(Cancelled { journal: self.head() });
+        }
+        let CancelRequest { intent, reason } = request.clone();
+        let journal = self.record(Record::Cancelled { intent, reason })?;
+        tracing::warn!(%intent, "cancelled");
+        Ok(Cancelled { journal })
+    }
+
     fn freeze(&mut self, request: &FreezeRequest) -> Result<Response, Refusal> {
         self.check_journal()?;
-        if request.reason.len() > 1_000 {
+        if request.reason.len() > REASON_BYTES_MAX {
             return refuse(RefusalCode::BadRequest, "the reason is too long".to_owned());
         }
         if !self.state.freezes().contains(request) {

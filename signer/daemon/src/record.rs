@@ -1,4 +1,4 @@
-use chain_core::{Amount, Intent, KeyedAddress, Signature, Slot, TxId};
+use chain_core::{Amount, Intent, IntentId, KeyedAddress, Signature, Slot, TxId};
 use serde::{Deserialize, Serialize};
 use signer_protocol::{FreezeRequest, JournalHead};
 
@@ -32,6 +32,13 @@ pub enum Record {
         /// The root.
         #[serde(with = "hex::serde")]
         root: [u8; 32],
+    },
+    /// An intent that was not signed, and never will be.
+    Cancelled {
+        /// Which.
+        intent: IntentId,
+        /// Why, in the server's words.
+        reason: String,
     },
     /// Something was frozen.
     Frozen {

@@ -16,6 +16,10 @@ impl Engine {
     pub(crate) fn sign(&mut self, request: &SignRequest) -> Result<Signed, Refusal> {
         self.check_journal()?;
         let SignRequest { intent, unsigned } = request;
+        if self.state.is_cancelled(intent.id) {
+            let detail = "it was cancelled before it was signed".to_owned();
+            return refuse(RefusalCode::Cancelled, detail);
+        }
         let summary = self.read(intent, unsigned)?;
         self.check_frozen(intent, unsigned)?;
         let digest = digest(unsigned)?;

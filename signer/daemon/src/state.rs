@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use chain_core::{
     Action, Address, Amount, AmountError, AnchorCommitment, ChainId, Intent, IntentId, KeyPath,
@@ -22,6 +22,8 @@ pub(crate) struct State {
     /// Addresses that were given out or seen as signers or change, by network and text.
     issued: BTreeMap<(ChainId, String), KeyPath>,
     intents: HashMap<IntentId, Signed>,
+    /// What was cancelled before it was signed.
+    cancelled: HashSet<IntentId>,
     slots: HashMap<Slot, IntentId>,
     charges: VecDeque<DayCharge>,
     checkpoints: BTreeMap<String, BTreeMap<u64, [u8; 32]>>,
@@ -88,6 +90,9 @@ impl State {
             Record::Signed(record) => self.sign(entry.time, record),
             Record::Checkpoint { origin, size, root } => {
                 self.checkpoints.entry(origin.clone()).or_default().insert(*size, *root);
+            }
+            Record::Cancelled { intent, .. } => {
+                self.cancelled.insert(*intent);
             }
             Record::Frozen { freeze } => self.freezes.push(freeze.clone()),
             Record::Thawed { thaw } => self.freezes.retain(|freeze| !same_target(freeze, thaw)),
@@ -177,6 +182,18 @@ impl State {
             (None, Some(_)) => Precedent::Replacement,
             (None, None) => Precedent::New,
         }
+    }
+
+    /// True when the intent was cancelled.
+    #[must_use]
+    pub(crate) fn is_cancelled(&self, intent: IntentId) -> bool {
+        self.cancelled.contains(&intent)
+    }
+
+    /// True when anything was signed for the intent.
+    #[must_use]
+    pub(crate) fn is_signed(&self, intent: IntentId) -> bool {
+        self.intents.contains_key(&intent)
     }
 
     /// True when an attempt at `intent` has this id.

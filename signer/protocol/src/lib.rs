@@ -7,7 +7,7 @@ pub use frame::{FrameError, decode, encode, frame_bytes};
 use std::future::Future;
 
 use chain_core::{
-    Address, AssetId, ChainId, Intent, KeyPath, KeyedAddress, Signature, TxId, UnsignedTx,
+    Address, AssetId, ChainId, Intent, IntentId, KeyPath, KeyedAddress, Signature, TxId, UnsignedTx,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,8 @@ pub enum Request {
     Sign(Box<SignRequest>),
     /// Asks for the signature of a log checkpoint.
     Checkpoint(CheckpointRequest),
+    /// Asks that an intent is never signed.
+    Cancel(CancelRequest),
     /// Freezes; only an operator at the signer itself can thaw.
     Freeze(FreezeRequest),
     /// Asks what is frozen.
@@ -86,6 +88,15 @@ pub struct CheckpointRequest {
     pub root: [u8; 32],
 }
 
+/// Asks for the promise that an intent was not signed and never will be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequest {
+    /// Which.
+    pub intent: IntentId,
+    /// Why, in at most 1,000 bytes.
+    pub reason: String,
+}
+
 /// What to freeze: all of it when a field is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreezeRequest {
@@ -109,6 +120,8 @@ pub enum Response {
     Signed(Signed),
     /// To [`Request::Checkpoint`].
     Checkpoint(CheckpointSigned),
+    /// To [`Request::Cancel`].
+    Cancelled(Cancelled),
     /// To [`Request::Freeze`] and [`Request::Frozen`]: everything that is frozen now.
     Frozen {
         /// The freezes.
@@ -152,6 +165,13 @@ pub struct CheckpointSigned {
     pub journal: JournalHead,
 }
 
+/// The promise that an intent is never signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// The journal's head after this.
+    pub journal: JournalHead,
+}
+
 /// Why the signer refused. Nothing was signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {detail}")]
@@ -182,8 +202,11 @@ pub enum RefusalCode {
     Limit,
     /// The asset or wallet is frozen.
     Frozen,
-    /// The slot was already signed for another intent, or the intent for another slot.
+    /// The slot was already signed for another intent, or the intent for another slot; or what is to be
+    /// cancelled was signed.
     Conflict,
+    /// The intent was cancelled before it was signed.
+    Cancelled,
     /// Another root was signed at this size, or a larger size was signed before.
     CheckpointConflict,
     /// The signer cannot write its journal or read its clock or policy; it signs nothing until it can.
@@ -202,6 +225,7 @@ impl std::fmt::Display for RefusalCode {
             Self::Limit => "limit",
             Self::Frozen => "frozen",
             Self::Conflict => "conflict",
+            Self::Cancelled => "cancelled",
             Self::CheckpointConflict => "checkpoint_conflict",
             Self::Unavailable => "unavailable",
         })
@@ -250,6 +274,12 @@ pub trait Signer: Send + Sync {
         &self,
         request: &CheckpointRequest,
     ) -> impl Future<Output = Result<CheckpointSigned, SignerError>> + Send;
+
+    /// Has an intent cancelled for good, if it was not signed; again is the same.
+    fn cancel(
+        &self,
+        request: &CancelRequest,
+    ) -> impl Future<Output = Result<Cancelled, SignerError>> + Send;
 
     /// Freezes an asset or a wallet, or both.
     fn freeze(

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{moment, parse};
 use crate::CareError;
-use crate::contact::StoredConsent;
+use crate::consent::StoredConsent;
 
 /// An address as it is stored.
 pub(crate) struct Sealed {

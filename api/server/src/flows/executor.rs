@@ -61,7 +61,9 @@ async fn advance(app: &App, chain: &Chain, stored: &StoredIntent) -> Result<(), 
         match progress {
             Progress::Moved => stored = reload(app, &stored).await?,
             Progress::Waits(reason) => return note(app, &stored, &reason).await,
-            Progress::Impossible(reason) => return settle::give_up(app, &stored, &reason).await,
+            Progress::Impossible(reason) => {
+                return settle::give_up(app, &stored, &reason).await.map(drop);
+            }
         }
     }
 }

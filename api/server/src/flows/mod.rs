@@ -5,6 +5,7 @@
 //! runs a job, and no correctness rests on it: the states and the signer's journal guard the money.
 
 pub(crate) mod anchors;
+pub(crate) mod cancel;
 pub(crate) mod care;
 pub(crate) mod deposits;
 pub(crate) mod executor;

@@ -266,13 +266,13 @@ enum Verdict {
 }
 
 /// The signer looks for an earlier signature of the same bytes before it asks its policy, so policy
-/// and limits are proof that there is none. Freezes and its own state come before that.
+/// and limits are proof that there is none; and it cancels only what it has not signed. Freezes and its own state come before that.
 ///
 /// A conflict can mean that this intent was signed with other bytes, of which this database, set back
 /// to an older copy, does not know: giving its hold back could pay twice.
 const fn verdict(code: RefusalCode, is_first: bool) -> Verdict {
     match code {
-        RefusalCode::Policy => Verdict::Never,
+        RefusalCode::Policy | RefusalCode::Cancelled => Verdict::Never,
         RefusalCode::BadRequest
         | RefusalCode::IntentMismatch
         | RefusalCode::KeyMismatch
@@ -351,6 +351,8 @@ mod tests {
             // The intent may be signed with bytes that an older copy of the database has lost.
             assert_eq!(verdict(RefusalCode::Conflict, is_first), Verdict::Later);
             assert_eq!(verdict(RefusalCode::Policy, is_first), Verdict::Never);
+            // The signer's journal has the promise that nothing was or will be signed.
+            assert_eq!(verdict(RefusalCode::Cancelled, is_first), Verdict::Never);
             assert_eq!(verdict(RefusalCode::Limit, is_first), Verdict::Later);
             for code in
                 [RefusalCode::Unavailable, RefusalCode::JournalRolledBack, RefusalCode::Version]

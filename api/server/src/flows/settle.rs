@@ -165,12 +165,29 @@ pub(crate) fn withdrawal_record(withdrawal: &Withdrawal, kind: &str) -> Record {
         .field("amount", withdrawal.amount.to_string())
 }
 
-/// Gives up an intent for which nothing was ever signed, and releases what it held.
-pub(crate) async fn give_up(app: &App, stored: &StoredIntent, reason: &str) -> Result<(), Error> {
+/// The operator's order to cancel a payout, in the audit log before anything comes of it; the first one
+/// counts.
+pub(crate) async fn record_order(app: &App, id: IntentId, reason: &str) -> Result<(), Error> {
+    const KIND: &str = "withdrawal.cancel_ordered";
+    let mut tx = app.db.begin().await?;
+    let withdrawal = withdrawals::by_intent(&mut tx, id).await?;
+    let withdrawal = withdrawal.ok_or_else(|| Error::internal("a withdrawal has gone"))?;
+    let (tenant, name) = (withdrawal.tenant.to_string(), format!("{KIND}:{}", withdrawal.id));
+    if app.audit.find(&mut tx, &tenant, &name).await?.is_none() {
+        let record = withdrawal_record(&withdrawal, KIND).field("reason", reason);
+        app.audit.append_in(&mut tx, &record).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Gives up an intent for which nothing was ever signed, and releases what it held; false when it had
+/// moved on from the state that it was found in.
+pub(crate) async fn give_up(app: &App, stored: &StoredIntent, reason: &str) -> Result<bool, Error> {
     let mut tx = app.db.begin().await?;
     let id = stored.intent.id;
     if !intents::advance(&mut tx, id, stored.state, State::Failed, Some(reason), now_ms()).await? {
-        return Ok(());
+        return Ok(false);
     }
     coins::release(&mut tx, id.0).await?;
     match stored.intent.purpose {
@@ -180,5 +197,5 @@ pub(crate) async fn give_up(app: &App, stored: &StoredIntent, reason: &str) -> R
     }
     tx.commit().await?;
     tracing::warn!(intent = %id, purpose = %stored.intent.purpose, reason, "given up");
-    Ok(())
+    Ok(true)
 }

@@ -102,6 +102,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(operator::sweep))
         .routes(routes!(operator::intents))
         .routes(routes!(operator::replace))
+        .routes(routes!(operator::cancel))
         .routes(routes!(operator::reconcile))
         .routes(routes!(operator::ledger_check))
         .routes(routes!(operator::freeze))

@@ -15,7 +15,10 @@ use super::views::{check_text, time};
 use crate::app::App;
 use crate::error::Error;
 use crate::flows::reconcile::Finding;
-use crate::flows::{reconcile as reconciliation, replace as replacement, sweeps, treasury as own};
+use crate::flows::{
+    cancel as cancellation, reconcile as reconciliation, replace as replacement, sweeps,
+    treasury as own,
+};
 use crate::repo::{facts, intents};
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -130,6 +133,41 @@ pub(crate) async fn replace(
 ) -> Result<Json<Replaced>, Problem> {
     let tx = replacement::replace(&app, IntentId(id)).await?;
     Ok(Json(Replaced { tx: tx.0 }))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cancel {
+    /// Why, for the audit log: 1 to 200 characters.
+    reason: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CancelView {
+    id: String,
+    /// `failed`: it will never move the money.
+    state: String,
+    problem: Option<String>,
+}
+
+/// Cancels a payout that was not signed, and gives its hold back (operator). The signer writes down first
+/// that it will never sign it; what it has signed cannot be cancelled.
+#[utoipa::path(post, path = "/v1/treasury/intents/{id}/cancel", tag = "operator", params(("id" = Uuid, Path)),
+    request_body = Cancel, security(("api_key" = [])),
+    responses((status = 200, body = CancelView), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    _: Operator,
+    Params(id): Params<Uuid>,
+    body: Body<Cancel>,
+) -> Result<Json<CancelView>, Problem> {
+    check_text("reason", &body.value.reason, 200)?;
+    let id = IntentId(id);
+    cancellation::cancel(&app, id, &body.value.reason).await?;
+    let mut tx = app.db.read().await?;
+    let stored = intents::get(&mut tx, id).await?.ok_or_else(|| missing("intent"))?;
+    let (state, problem) = (stored.state.text().to_owned(), stored.problem);
+    Ok(Json(CancelView { id: id.to_string(), state, problem }))
 }
 
 /// Compares the books with the chains (operator); `roadstead reconcile` does the same.

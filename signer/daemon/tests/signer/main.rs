@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod backups;
+mod cancels;
 mod checkpoints;
 mod common;
 mod crashes;

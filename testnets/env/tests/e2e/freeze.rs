@@ -55,7 +55,7 @@ async fn wait_problem(world: &World, id: &str, word: &str) -> Value {
     waiting
 }
 
-async fn thaw(world: &World, asset: &str) {
+pub(crate) async fn thaw(world: &World, asset: &str) {
     let folder = world.stack.folder();
     let output = Command::new(&binaries().await.unwrap().signer)
         .arg("--config")

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bank;
+mod cancel;
 mod care;
 mod documents;
 mod flows;

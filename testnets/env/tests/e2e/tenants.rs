@@ -143,6 +143,7 @@ impl Belongings {
             "/v1/ledger/quotes" => quote(),
             "/v1/ledger/quotes/{id}/convert" => self.ledger.conversion(),
             "/v1/treasury/sweeps" => json!({ "asset": "ETH" }),
+            "/v1/treasury/intents/{id}/cancel" => json!({ "reason": "a test" }),
             "/v1/treasury/freezes" => json!({ "asset": "RTT", "reason": "a test" }),
             "/v1/customers/{id}/contact" => {
                 json!({ "zone": "Europe/Berlin", "language": "en", "profile": "eu" })

@@ -3,10 +3,11 @@ use api_loans::Dispute;
 use api_loans::care::{
     CreditRecord, SCORE_RULES, SCORE_START, SCORECARD_VERSION, ScoreRule, credit_record as credit,
 };
-use api_loans::loan::Status;
+use api_loans::loan::{Loan, Status};
 use api_loans::messages::{LANGUAGES, Messages};
 use api_loans::paper::{before_and_after, schedule_svg, statement_html};
 use api_loans::scorecard::{Explained, NextStep, explain, next_steps};
+use api_store::Tx;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -50,6 +51,25 @@ impl PaperQuery {
         }
         Err(Error::refuse(Code::BadRequest, format!("lang must be one of {LANGUAGES:?}")))
     }
+
+    /// The caller's loan on that day.
+    async fn open(&self, app: &App, caller: &Caller, id: Uuid) -> Result<Asked<'_>, Problem> {
+        caller.require(Scope::Read)?;
+        let language = self.language()?;
+        let tenant = TenantId::new(caller.tenant);
+        let mut tx = app.db.read().await?;
+        let on = super::day(app, &mut tx, tenant, self.on).await?;
+        let loan = app.loans.fold(&mut tx, tenant, id, on).await?;
+        Ok(Asked { tx, tenant, language, loan })
+    }
+}
+
+/// What every page about a loan begins with.
+struct Asked<'a> {
+    tx: Tx,
+    tenant: TenantId,
+    language: &'a str,
+    loan: Loan,
 }
 
 /// Nothing in these pages loads anything or runs.
@@ -77,12 +97,7 @@ pub(crate) async fn plot(
     Params(id): Params<Uuid>,
     Args(query): Args<PaperQuery>,
 ) -> Result<Response, Problem> {
-    caller.require(Scope::Read)?;
-    let language = query.language()?;
-    let tenant = TenantId::new(caller.tenant);
-    let mut tx = app.db.read().await?;
-    let on = super::day(&app, &mut tx, tenant, query.on).await?;
-    let loan = app.loans.fold(&mut tx, tenant, id, on).await?;
+    let Asked { language, loan, .. } = query.open(&app, &caller, id).await?;
     let (before, after) = before_and_after(&loan)?;
     let svg = schedule_svg(&Messages::new(language)?, &before, after.as_deref())?;
     Ok(page("image/svg+xml", svg))
@@ -99,12 +114,7 @@ pub(crate) async fn statement(
     Params(id): Params<Uuid>,
     Args(query): Args<PaperQuery>,
 ) -> Result<Response, Problem> {
-    caller.require(Scope::Read)?;
-    let language = query.language()?;
-    let tenant = TenantId::new(caller.tenant);
-    let mut tx = app.db.read().await?;
-    let on = super::day(&app, &mut tx, tenant, query.on).await?;
-    let loan = app.loans.fold(&mut tx, tenant, id, on).await?;
+    let Asked { mut tx, tenant, language, loan } = query.open(&app, &caller, id).await?;
     let customer = borrower(&app, &mut tx, tenant, id).await?;
     let customer = customers::get(&mut tx, caller.tenant, customer).await?;
     let reference = customer.ok_or_else(|| missing("customer"))?.reference;
@@ -144,12 +154,7 @@ pub(crate) async fn credit_record(
     Params(id): Params<Uuid>,
     Args(query): Args<PaperQuery>,
 ) -> Result<Json<CreditRecordView>, Problem> {
-    caller.require(Scope::Read)?;
-    let language = query.language()?;
-    let tenant = TenantId::new(caller.tenant);
-    let mut tx = app.db.read().await?;
-    let on = super::day(&app, &mut tx, tenant, query.on).await?;
-    let loan = app.loans.fold(&mut tx, tenant, id, on).await?;
+    let Asked { mut tx, tenant, language, loan } = query.open(&app, &caller, id).await?;
     let mut events = app.loans.events(&mut tx, tenant, id).await?;
     events.retain(|event| event.effective <= loan.as_of());
     let customer = borrower(&app, &mut tx, tenant, id).await?;
