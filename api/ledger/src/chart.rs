@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use api_store::Tx;
 
+use crate::resident::TailView;
 use crate::statement::add_account;
 use crate::{AccountTotals, Ledger, LedgerError, TenantId, repo};
 
@@ -41,9 +42,11 @@ impl Ledger {
         let deepest = base.saturating_add(depth as usize);
         let mut nodes: BTreeMap<String, BTreeMap<String, AccountTotals>> = BTreeMap::new();
         let mut after = (String::new(), String::new());
+        let mut view = TailView::default();
         loop {
             let cursor = (after.0.as_str(), after.1.as_str());
-            let page = repo::accounts_under(tx, tenant, code, cursor, ACCOUNTS_PAGE).await?;
+            let ids = repo::accounts_under(tx, tenant, code, cursor, ACCOUNTS_PAGE).await?;
+            let page = self.balances(tx, &ids, &mut view).await?;
             let Some((last, _)) = page.last() else { break };
             let next = (last.code.clone(), last.asset.clone());
             for (account, balance) in &page {

@@ -1,12 +1,12 @@
 //! A second opinion: recomputes every balance from the transfers, and shares no rule with the code
 //! that posts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
 use api_store::Tx;
 
-use crate::repo::{self, RawBalance, RawTransfer};
+use crate::repo::{self, RawBalance, RawTransfer, SEQ_BITS, TailRow};
 use crate::{LedgerError, bytes};
 
 const PAGE: u32 = 5000;
@@ -53,6 +53,14 @@ struct Sums {
     pending: [u128; 2],
 }
 
+/// What is kept of an account for a commit: in its row, or in the tail.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    sums: Sums,
+    last_seq: i64,
+    legs: i64,
+}
+
 struct AccountFold {
     stored: RawBalance,
     sums: Sums,
@@ -60,9 +68,22 @@ struct AccountFold {
     last_seq: i64,
     legs: i64,
     marks: Vec<i64>,
+    /// The commit of its last leg.
+    changed: i64,
+    /// The last commit for which the tail has it.
+    kept: i64,
 }
 
 type Reserved = Vec<(i64, i64, u128)>;
+
+/// What is kept for the commits to come, in their order.
+#[derive(Default)]
+struct Ahead {
+    /// Commits of the rows of `ledger_balances`, with their accounts.
+    rows: VecDeque<(i64, i64)>,
+    /// The next row of the tail.
+    tail: Option<TailRow>,
+}
 
 #[derive(Default)]
 struct Fold {
@@ -71,6 +92,9 @@ struct Fold {
     ending: Option<((i64, Vec<u8>), usize)>,
     legs: u64,
     last: Option<(i64, Vec<u8>, i64)>,
+    /// The commit whose legs are read.
+    commit: i64,
+    ahead: Ahead,
 }
 
 enum Stop {
@@ -115,20 +139,27 @@ async fn run(tx: &mut Tx, fold: &mut Fold) -> Result<(), Stop> {
                 last_seq: 0,
                 legs: 0,
                 marks: Vec::new(),
+                changed: 0,
+                kept: 0,
             };
+            fold.ahead.rows.push_back((empty.stored.13, empty.stored.0));
             fold.accounts.insert(empty.stored.0, empty);
         }
     }
+    fold.ahead.rows.make_contiguous().sort_unstable();
+    fold.ahead.tail = tail_after(tx, 0).await?;
     let mut seq = 0;
     loop {
         let page = repo::transfers_page(tx, seq, PAGE).await?;
         let Some(last) = page.last() else { break };
         seq = last.0;
         for leg in page {
+            fold.kept_until(tx, leg.0 >> SEQ_BITS).await?;
             fold.leg(tx, &leg).await?;
         }
     }
     fold.end_target(None)?;
+    fold.kept_until(tx, i64::MAX).await?;
     fold.balances()?;
     fold.marks(tx).await?;
     fold.holds(tx).await
@@ -286,6 +317,7 @@ impl Fold {
             return found(seq, format!("recorded before an earlier leg of account {number}"));
         }
         account.last_recorded = recorded_at;
+        account.changed = seq >> SEQ_BITS;
         let keeps_history = account.stored.4 & 1 == 1;
         let stored = debits.zip(credits);
         if keeps_history != stored.is_some() {
@@ -346,27 +378,55 @@ impl Fold {
         }
     }
 
+    /// Compares what is kept for the commits before `commit` with the sums after them.
+    async fn kept_until(&mut self, tx: &mut Tx, commit: i64) -> Result<(), Stop> {
+        if commit == self.commit {
+            return Ok(());
+        }
+        let before = commit.saturating_sub(1);
+        while let Some((_, account)) = self.ahead.rows.pop_front_if(|(at, _)| *at <= before) {
+            if let Some(fold) = self.accounts.get(&account) {
+                same(account, fold, kept(&fold.stored)?)?;
+            }
+        }
+        while let Some(row) = self.ahead.tail.take_if(|row| row.commit <= before) {
+            if row.commit != self.commit {
+                return found("ledger_tail", format!("commit {} has no legs", row.commit));
+            }
+            for (account, standing) in row.states {
+                let Some(fold) = self.accounts.get_mut(&account.get()) else {
+                    return found("ledger_tail", format!("account {account} does not exist"));
+                };
+                let totals = standing.totals;
+                let sums = Sums {
+                    posted: [totals.debits_posted, totals.credits_posted],
+                    pending: [totals.debits_pending, totals.credits_pending],
+                };
+                let kept = Kept { sums, last_seq: standing.last_seq, legs: standing.legs };
+                same(account.get(), fold, kept)?;
+                fold.kept = row.commit;
+            }
+            self.ahead.tail = tail_after(tx, row.commit).await?;
+        }
+        self.commit = commit;
+        Ok(())
+    }
+
+    /// The newest that is kept of each account is as new as its last leg; all together debits are credits.
     fn balances(&self) -> Result<(), Stop> {
         let mut assets: HashMap<(i64, &str), (u128, u128)> = HashMap::new();
         let mut numbers: Vec<i64> = self.accounts.keys().copied().collect();
         numbers.sort_unstable();
         for account in numbers.iter().filter_map(|number| self.accounts.get(number)) {
             let row = &account.stored;
-            let place = format!("account {}", row.0);
-            let stored = Sums {
-                posted: [bytes::decode(&row.6)?, bytes::decode(&row.7)?],
-                pending: [bytes::decode(&row.8)?, bytes::decode(&row.9)?],
-            };
-            if stored != account.sums {
-                return found(place, format!("stored {stored:?}, summed {:?}", account.sums));
-            }
-            if (row.11, row.12) != (account.last_seq, account.legs) {
-                return found(place, "its last leg is not the last of its history");
+            if account.changed > account.kept.max(row.13) {
+                let what = format!("nothing is kept of it since commit {}", account.changed);
+                return found(format!("account {}", row.0), what);
             }
             let (debits, credits) = assets.entry((row.1, row.2.as_str())).or_default();
             // Modulo 2^128, in which equal sums stay equal.
-            *debits = debits.wrapping_add(stored.posted[0]);
-            *credits = credits.wrapping_add(stored.posted[1]);
+            *debits = debits.wrapping_add(account.sums.posted[0]);
+            *credits = credits.wrapping_add(account.sums.posted[1]);
         }
         match assets.iter().find(|(_, (debits, credits))| debits != credits) {
             Some(((book, asset), _)) => {
@@ -397,6 +457,29 @@ impl Fold {
             found("ledger_holds", format!("{seen} rows for {} open transfers", self.open.len()))
         }
     }
+}
+
+fn kept(row: &RawBalance) -> Result<Kept, Stop> {
+    let sums = Sums {
+        posted: [bytes::decode(&row.6)?, bytes::decode(&row.7)?],
+        pending: [bytes::decode(&row.8)?, bytes::decode(&row.9)?],
+    };
+    Ok(Kept { sums, last_seq: row.11, legs: row.12 })
+}
+
+fn same(number: i64, account: &AccountFold, kept: Kept) -> Result<(), Stop> {
+    let place = format!("account {number}");
+    if kept.sums != account.sums {
+        return found(place, format!("stored {:?}, summed {:?}", kept.sums, account.sums));
+    }
+    if (kept.last_seq, kept.legs) != (account.last_seq, account.legs) {
+        return found(place, "its last leg is not the last of its history");
+    }
+    Ok(())
+}
+
+async fn tail_after(tx: &mut Tx, commit: i64) -> Result<Option<TailRow>, Stop> {
+    Ok(repo::tail_after(tx, commit, 1).await?.pop())
 }
 
 /// A reversal moves back a leg of an earlier transfer that moved money.

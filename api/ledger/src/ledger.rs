@@ -1,15 +1,18 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use api_store::{Db, Tx};
+use api_store::{Db, Engine, Tx};
 use jiff::Timestamp;
 
 use crate::account::{CLOSED, FROZEN};
-use crate::posting::{self, ATTEMPTS_MAX, Results};
+use crate::book::Standing;
+use crate::posting::{ATTEMPTS_MAX, Posting, Results};
+use crate::resident::{self, Resident, TailView};
 use crate::transfer::{Action, Posted, Transfer};
 use crate::{
     Account, AccountId, Balance, CheckReport, Floor, LedgerError, NewAccount, PostError, Recorder,
-    Refusal, StoredTransfer, TenantId, Totals, TransferId, VelocityLimit, check, repo,
+    Refusal, StoredTransfer, TailOptions, TenantId, Totals, TransferId, VelocityLimit, check, repo,
 };
 
 const CODE_BYTES_MAX: usize = 256;
@@ -23,6 +26,7 @@ pub struct Ledger {
     db: Db,
     clock: Clock,
     recorder: Option<Arc<dyn Recorder>>,
+    resident: Resident,
 }
 
 impl fmt::Debug for Ledger {
@@ -46,13 +50,20 @@ impl Ledger {
     /// The same by another clock.
     #[must_use]
     pub fn with_clock(db: Db, clock: Clock) -> Self {
-        Self { db, clock, recorder: None }
+        Self { db, clock, recorder: None, resident: Resident::default() }
     }
 
     /// The same, telling `recorder` of all that it commits itself.
     #[must_use]
     pub fn with_recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
         self.recorder = Some(recorder);
+        self
+    }
+
+    /// The same with other options for the tail; forgets what is in memory.
+    #[must_use]
+    pub fn with_tail(mut self, options: TailOptions) -> Self {
+        self.resident = Resident::new(options);
         self
     }
 
@@ -105,7 +116,7 @@ impl Ledger {
         tx: &mut Tx,
         id: AccountId,
     ) -> Result<Option<(Account, Balance)>, LedgerError> {
-        repo::account(tx, id).await
+        Ok(self.balances(tx, &[id], &mut TailView::default()).await?.pop())
     }
 
     /// The account at this place in a tenant's chart, and its balance now.
@@ -119,7 +130,10 @@ impl Ledger {
         code: &str,
         asset: &str,
     ) -> Result<Option<(Account, Balance)>, LedgerError> {
-        repo::account_by_code(tx, tenant, code, asset).await
+        match repo::account_by_code(tx, tenant, code, asset).await? {
+            Some(id) => self.account(tx, id).await,
+            None => Ok(None),
+        }
     }
 
     /// Up to `limit` accounts at `code` or below it (all for the empty code) with their balances,
@@ -135,7 +149,8 @@ impl Ledger {
         after: (&str, &str),
         limit: u32,
     ) -> Result<Vec<(Account, Balance)>, LedgerError> {
-        repo::accounts_under(tx, tenant, code, after, limit).await
+        let ids = repo::accounts_under(tx, tenant, code, after, limit).await?;
+        self.balances(tx, &ids, &mut TailView::default()).await
     }
 
     /// Up to `limit` of the tenant's accounts with this external id, the oldest first.
@@ -149,7 +164,49 @@ impl Ledger {
         external_id: &str,
         limit: u32,
     ) -> Result<Vec<(Account, Balance)>, LedgerError> {
-        repo::accounts_by_external_id(tx, tenant, external_id, limit).await
+        let ids = repo::accounts_by_external_id(tx, tenant, external_id, limit).await?;
+        self.balances(tx, &ids, &mut TailView::default()).await
+    }
+
+    /// These accounts and their balances now, in the order of `ids`.
+    pub(crate) async fn balances(
+        &self,
+        tx: &mut Tx,
+        ids: &[AccountId],
+        view: &mut TailView,
+    ) -> Result<Vec<(Account, Balance)>, LedgerError> {
+        let standings = self.standings(tx, ids, view).await?;
+        let balance = |(account, standing): (Account, Standing)| {
+            let side = account.side;
+            (account, Balance { side, totals: standing.totals })
+        };
+        Ok(standings.into_iter().map(balance).collect())
+    }
+
+    async fn standings(
+        &self,
+        tx: &mut Tx,
+        ids: &[AccountId],
+        view: &mut TailView,
+    ) -> Result<Vec<(Account, Standing)>, LedgerError> {
+        let tail = self.resident.overlay(tx, ids, view).await?;
+        let rows = repo::accounts(tx, ids).await?.into_iter();
+        let mut found: HashMap<AccountId, (Account, Standing)> =
+            rows.map(|row| (row.0.id, row)).collect();
+        let newest = |id: &AccountId| {
+            let (account, row) = found.remove(id)?;
+            Some((account, tail.get(id).map_or(row, |newer| row.newer(*newer))))
+        };
+        Ok(ids.iter().filter_map(newest).collect())
+    }
+
+    pub(crate) async fn standing(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+    ) -> Result<(Account, Standing), LedgerError> {
+        let mut found = self.standings(tx, &[id], &mut TailView::default()).await?;
+        found.pop().ok_or(LedgerError::UnknownAccount)
     }
 
     /// Refuses new movements on the account, or allows them again. Pending transfers can still be
@@ -172,7 +229,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::NotEmpty`], [`LedgerError::UnknownAccount`], [`LedgerError::Store`].
     pub async fn close_account(&self, tx: &mut Tx, id: AccountId) -> Result<(), LedgerError> {
-        let mut locked = repo::lock_accounts(tx, &[id]).await?;
+        let mut locked = self.resident.lock_shared(tx, &[id]).await?;
         let Totals { debits_posted, credits_posted, debits_pending, credits_pending } =
             locked.pop().ok_or(LedgerError::UnknownAccount)?.totals;
         if debits_posted != credits_posted || debits_pending != 0 || credits_pending != 0 {
@@ -206,7 +263,7 @@ impl Ledger {
         id: AccountId,
         limit: &VelocityLimit,
     ) -> Result<(), LedgerError> {
-        let (account, _) = repo::account(tx, id).await?.ok_or(LedgerError::UnknownAccount)?;
+        let (account, _) = self.standing(tx, id).await?;
         if !account.history {
             return Err(LedgerError::NoHistory);
         }
@@ -248,7 +305,7 @@ impl Ledger {
         transfers: &[Transfer],
     ) -> Result<Results, LedgerError> {
         let groups: Vec<&[Transfer]> = transfers.chunks(1).collect();
-        posting::post_groups_in(tx, self.now(), &groups).await
+        self.posting().post_groups_in(tx, &groups).await
     }
 
     /// Posts all transfers or none, in the caller's transaction.
@@ -260,7 +317,7 @@ impl Ledger {
         tx: &mut Tx,
         transfers: &[Transfer],
     ) -> Result<Results, LedgerError> {
-        posting::post_groups_in(tx, self.now(), &[transfers]).await
+        self.posting().post_groups_in(tx, &[transfers]).await
     }
 
     /// Posts one transfer, in the caller's transaction.
@@ -313,10 +370,46 @@ impl Ledger {
 
     async fn post_groups_once(&self, groups: &[&[Transfer]]) -> Result<Results, LedgerError> {
         let mut tx = self.db.begin().await?;
-        let results =
-            posting::attempt(&mut tx, self.now(), groups, self.recorder.as_deref()).await?;
+        let transfers: usize = groups.iter().map(|group| group.len()).sum();
+        if tx.engine() == Engine::Postgres && transfers < self.resident.options().alone_from {
+            let results = self.posting().attempt(&mut tx, groups, self.recorder()).await?;
+            tx.commit().await?;
+            return Ok(results);
+        }
+        let posting = self.posting();
+        let (results, written) = posting.attempt_alone(&mut tx, groups, self.recorder()).await?;
         tx.commit().await?;
+        if let Some(written) = written {
+            self.resident.committed(&written);
+        }
         Ok(results)
+    }
+
+    fn posting(&self) -> Posting<'_> {
+        Posting { resident: &self.resident, now: self.now() }
+    }
+
+    fn recorder(&self) -> Option<&dyn Recorder> {
+        self.recorder.as_deref()
+    }
+
+    /// Brings `ledger_balances` up to date with all batches. The ledger does so by itself, a part with
+    /// each batch, and never needs it; who reads that table with SQL of their own may.
+    ///
+    /// # Errors
+    /// [`LedgerError::Store`].
+    pub async fn fold(&self) -> Result<(), LedgerError> {
+        loop {
+            let mut tx = self.db.begin().await?;
+            let (head, _) = self.resident.lock_alone(&mut tx, &[]).await?;
+            if head.tail == head.folded {
+                return Ok(tx.rollback().await?);
+            }
+            let slice = self.resident.whole_slice();
+            resident::fold(&mut tx, &slice).await?;
+            tx.commit().await?;
+            self.resident.folded(&slice);
+        }
     }
 
     /// What posting these transfers by themselves would answer now; writes nothing. The `seq` of
@@ -339,7 +432,7 @@ impl Ledger {
 
     async fn dry_run_groups(&self, groups: &[&[Transfer]]) -> Result<Results, LedgerError> {
         let mut tx = self.db.begin().await?;
-        let results = posting::attempt_without_writing(&mut tx, self.now(), groups).await?;
+        let results = self.posting().attempt_without_writing(&mut tx, groups).await?;
         tx.rollback().await?;
         Ok(results)
     }

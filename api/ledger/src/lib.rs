@@ -18,6 +18,7 @@ mod posting;
 mod recorder;
 mod refusal;
 mod repo;
+mod resident;
 mod statement;
 mod transfer;
 mod velocity;
@@ -35,6 +36,7 @@ pub use ids::{AccountId, TenantId, TransferId};
 pub use ledger::{Clock, Ledger};
 pub use recorder::Recorder;
 pub use refusal::Refusal;
+pub use resident::TailOptions;
 pub use statement::{AccountTotals, AsOf, Line, Statement, StatementPage};
 pub use transfer::{Action, Kind, Leg, Outcome, Posted, StoredLeg, StoredTransfer, Transfer};
 

@@ -5,6 +5,8 @@ use jiff::Timestamp;
 
 use crate::book::{Applied, Book};
 use crate::ledger::timestamp;
+use crate::repo::Keeper;
+use crate::resident::{self, Resident, Written};
 use crate::transfer::{Outcome, Posted, Transfer};
 use crate::{
     LedgerError, Recorder, Refusal, TRANSFERS_MAX, TenantId, TransferId, recorder, repo, velocity,
@@ -15,59 +17,162 @@ pub(crate) const ATTEMPTS_MAX: u32 = 8;
 
 pub(crate) type Results = Vec<Result<Posted, Refusal>>;
 
-/// Posts each group all or nothing; returns the results in the order of the transfers. Works in the
-/// caller's transaction, which stays usable when another one took the same id meanwhile.
-pub(crate) async fn post_groups_in(
-    tx: &mut Tx,
-    now: Timestamp,
-    groups: &[&[Transfer]],
-) -> Result<Results, LedgerError> {
-    if tx.engine() == Engine::Sqlite {
-        return attempt(tx, now, groups, None).await;
-    }
-    let mut attempts = 0_u32;
-    loop {
-        attempts = attempts.saturating_add(1);
-        tx.execute("SAVEPOINT ledger_posting", Vec::new()).await?;
-        match attempt(tx, now, groups, None).await {
-            Err(error) if error.is_unique_violation() && attempts < ATTEMPTS_MAX => {
-                tx.execute("ROLLBACK TO SAVEPOINT ledger_posting", Vec::new()).await?;
-            }
-            Ok(results) => {
-                tx.execute("RELEASE SAVEPOINT ledger_posting", Vec::new()).await?;
-                return Ok(results);
-            }
-            Err(error) => return Err(error),
+/// What a posting needs besides its transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Posting<'a> {
+    pub(crate) resident: &'a Resident,
+    pub(crate) now: Timestamp,
+}
+
+type Decided = (Book, Vec<Result<Applied, Refusal>>);
+
+impl Posting<'_> {
+    /// Posts each group all or nothing; returns the results in the order of the transfers. Works in the
+    /// caller's transaction, which stays usable when another one took the same id meanwhile.
+    pub(crate) async fn post_groups_in(
+        self,
+        tx: &mut Tx,
+        groups: &[&[Transfer]],
+    ) -> Result<Results, LedgerError> {
+        if tx.engine() == Engine::Sqlite {
+            return self.attempt(tx, groups, None).await;
         }
+        let mut attempts = 0_u32;
+        loop {
+            attempts = attempts.saturating_add(1);
+            tx.execute("SAVEPOINT ledger_posting", Vec::new()).await?;
+            match self.attempt(tx, groups, None).await {
+                Err(error) if error.is_unique_violation() && attempts < ATTEMPTS_MAX => {
+                    tx.execute("ROLLBACK TO SAVEPOINT ledger_posting", Vec::new()).await?;
+                }
+                Ok(results) => {
+                    tx.execute("RELEASE SAVEPOINT ledger_posting", Vec::new()).await?;
+                    return Ok(results);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The same without a savepoint: after an error the transaction is only good for a rollback.
+    pub(crate) async fn attempt(
+        self,
+        tx: &mut Tx,
+        groups: &[&[Transfer]],
+        recorder: Option<&dyn Recorder>,
+    ) -> Result<Results, LedgerError> {
+        let (book, applied) = self.decide_shared(tx, groups).await?;
+        let mut first_seq = 0;
+        if !book.rows().is_empty() {
+            first_seq = repo::write(tx, &book, Keeper::Balances).await?.first_seq;
+            record(tx, recorder, &book, first_seq).await?;
+        }
+        answers(&book, applied, groups, first_seq)
+    }
+
+    /// The same in a transaction of the ledger's own, which keeps all others out: the new totals go into
+    /// the tail. What it returns is to be told to [`Resident::committed`] after the commit.
+    pub(crate) async fn attempt_alone(
+        self,
+        tx: &mut Tx,
+        groups: &[&[Transfer]],
+        recorder: Option<&dyn Recorder>,
+    ) -> Result<(Results, Option<Written>), LedgerError> {
+        let mut book = self.begin(tx, groups).await?;
+        let ids = book.accounts_of(groups);
+        let (before, accounts) = self.resident.lock_alone(tx, &ids).await?;
+        book.add_accounts(accounts);
+        let applied = decide(tx, &mut book, groups).await?;
+        if book.rows().is_empty() {
+            return Ok((answers(&book, applied, groups, 0)?, None));
+        }
+        let commit = repo::write(tx, &book, Keeper::Tail).await?;
+        record(tx, recorder, &book, commit.first_seq).await?;
+        let states = book.standings(commit.id, commit.first_seq);
+        let slice = self.resident.slice(states.len());
+        let clean = resident::fold(tx, &slice).await?;
+        // The last thing: whoever reads the tail finds there what is durable.
+        repo::insert_tail(tx, commit.id, &states).await?;
+        let recorded_at = book.now();
+        let written = Written { before, commit: commit.id, recorded_at, states, slice, clean };
+        Ok((answers(&book, applied, groups, commit.first_seq)?, Some(written)))
+    }
+
+    /// The same by the same rules, but nothing is written.
+    pub(crate) async fn attempt_without_writing(
+        self,
+        tx: &mut Tx,
+        groups: &[&[Transfer]],
+    ) -> Result<Results, LedgerError> {
+        let (book, applied) = self.decide_shared(tx, groups).await?;
+        answers(&book, applied, groups, 0)
+    }
+
+    /// Everything but the writing.
+    async fn decide_shared(
+        self,
+        tx: &mut Tx,
+        groups: &[&[Transfer]],
+    ) -> Result<Decided, LedgerError> {
+        let mut book = self.begin(tx, groups).await?;
+        let ids = book.accounts_of(groups);
+        book.add_accounts(self.resident.lock_shared(tx, &ids).await?);
+        let applied = decide(tx, &mut book, groups).await?;
+        Ok((book, applied))
+    }
+
+    /// A book with the transfers that are named by others: which accounts these have never changes.
+    async fn begin(self, tx: &mut Tx, groups: &[&[Transfer]]) -> Result<Book, LedgerError> {
+        if transfers(groups).count() > TRANSFERS_MAX {
+            return Err(LedgerError::TooMany);
+        }
+        let mut book = Book::new(self.now.as_microsecond());
+        let targets = targets(groups);
+        if !targets.is_empty() {
+            book.add_stored(repo::stored(tx, &targets).await?);
+        }
+        Ok(book)
     }
 }
 
-/// The same without a savepoint: after an error the transaction is only good for a rollback.
-pub(crate) async fn attempt(
+fn transfers<'a>(groups: &'a [&'a [Transfer]]) -> impl Iterator<Item = &'a Transfer> {
+    groups.iter().flat_map(|group| group.iter())
+}
+
+fn targets(groups: &[&[Transfer]]) -> Vec<(TenantId, TransferId)> {
+    transfers(groups).filter_map(|transfer| Some((transfer.tenant, transfer.target()?))).collect()
+}
+
+/// Decides with the accounts that are locked.
+async fn decide(
     tx: &mut Tx,
-    now: Timestamp,
+    book: &mut Book,
     groups: &[&[Transfer]],
+) -> Result<Vec<Result<Applied, Refusal>>, LedgerError> {
+    let now = book.now();
+    for account in book.limited_accounts() {
+        velocity::load(tx, account, now).await?;
+    }
+    // Only what is read after the locks were taken cannot change any more.
+    let ids: Vec<_> = transfers(groups).map(|transfer| (transfer.tenant, transfer.id)).collect();
+    book.add_stored(repo::stored(tx, &ids).await?);
+    let targets = targets(groups);
+    if !targets.is_empty() {
+        book.add_ended(repo::ended(tx, &targets).await?);
+    }
+    Ok(groups.iter().flat_map(|group| book.apply_group(group)).collect())
+}
+
+async fn record(
+    tx: &mut Tx,
     recorder: Option<&dyn Recorder>,
-) -> Result<Results, LedgerError> {
-    let (book, applied) = decide(tx, now, groups).await?;
-    let mut first_seq = 0;
-    if !book.rows().is_empty() {
-        first_seq = repo::write(tx, &book).await?;
-        if let Some(recorder) = recorder {
-            recorder.record(tx, &recorder::transfers(book.rows(), first_seq)?).await?;
-        }
+    book: &Book,
+    first_seq: i64,
+) -> Result<(), LedgerError> {
+    if let Some(recorder) = recorder {
+        recorder.record(tx, &recorder::transfers(book.rows(), first_seq)?).await?;
     }
-    answers(&book, applied, groups, first_seq)
-}
-
-/// The same by the same rules, but nothing is written.
-pub(crate) async fn attempt_without_writing(
-    tx: &mut Tx,
-    now: Timestamp,
-    groups: &[&[Transfer]],
-) -> Result<Results, LedgerError> {
-    let (book, applied) = decide(tx, now, groups).await?;
-    answers(&book, applied, groups, 0)
+    Ok(())
 }
 
 fn answers(
@@ -83,40 +188,6 @@ fn answers(
         Err(refusal) => Ok(Err(refusal)),
     });
     results.collect()
-}
-
-/// Everything but the writing.
-async fn decide(
-    tx: &mut Tx,
-    now: Timestamp,
-    groups: &[&[Transfer]],
-) -> Result<(Book, Vec<Result<Applied, Refusal>>), LedgerError> {
-    let transfers = || groups.iter().flat_map(|group| group.iter());
-    if transfers().count() > TRANSFERS_MAX {
-        return Err(LedgerError::TooMany);
-    }
-    let mut book = Book::new(now.as_microsecond());
-    let targets: Vec<(TenantId, TransferId)> =
-        transfers().filter_map(|transfer| Some((transfer.tenant, transfer.target()?))).collect();
-    if !targets.is_empty() {
-        book.add_stored(repo::stored(tx, &targets).await?);
-    }
-    let mut accounts: Vec<_> = book.stored_accounts().into_iter().collect();
-    let legs = transfers().flat_map(Transfer::legs);
-    accounts.extend(legs.flat_map(|leg| [leg.debit, leg.credit]));
-    book.add_accounts(repo::lock_accounts(tx, &accounts).await?);
-    let now = book.now();
-    for account in book.limited_accounts() {
-        velocity::load(tx, account, now).await?;
-    }
-    // Only what is read after the locks were taken cannot change any more.
-    let ids: Vec<_> = transfers().map(|transfer| (transfer.tenant, transfer.id)).collect();
-    book.add_stored(repo::stored(tx, &ids).await?);
-    if !targets.is_empty() {
-        book.add_ended(repo::ended(tx, &targets).await?);
-    }
-    let applied = groups.iter().flat_map(|group| book.apply_group(group)).collect();
-    Ok((book, applied))
 }
 
 fn posted(

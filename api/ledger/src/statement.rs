@@ -4,9 +4,10 @@ use api_store::Tx;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::book::{DAY_MICROS, day_of};
+use crate::book::{DAY_MICROS, Standing, day_of};
 use crate::ledger::timestamp;
-use crate::repo::{self, DatedLeg, HistoryLeg, SEQ_BITS};
+use crate::repo::{self, DatedLeg, History, HistoryLeg, SEQ_BITS};
+use crate::resident::TailView;
 use crate::transfer::{Kind, date};
 use crate::{
     Account, AccountId, Balance, Ledger, LedgerError, Side, TenantId, Totals, TransferId, bytes,
@@ -112,8 +113,8 @@ impl Ledger {
         id: AccountId,
         as_of: AsOf,
     ) -> Result<Balance, LedgerError> {
-        let account = repo::account(tx, id).await?;
-        let (account, balance) = account.ok_or(LedgerError::UnknownAccount)?;
+        let (account, standing) = self.standing(tx, id).await?;
+        let balance = Balance { side: account.side, totals: standing.totals };
         if as_of == AsOf::Now {
             return Ok(balance);
         }
@@ -128,9 +129,10 @@ impl Ledger {
                 (Some(effective), recorded.as_microsecond())
             }
         };
+        let history = History { account: id, last_seq: standing.last_seq };
         let totals = match effective {
-            None => recorded_totals(tx, id, recorded).await?,
-            Some(day) => effective_totals(tx, id, day, recorded).await?,
+            None => recorded_totals(tx, history, recorded).await?,
+            Some(day) => effective_totals(tx, history, day, recorded).await?,
         };
         Ok(Balance { side: account.side, totals })
     }
@@ -146,7 +148,9 @@ impl Ledger {
         id: AccountId,
         time: Timestamp,
     ) -> Result<i64, LedgerError> {
-        let last = last_recorded(tx, id, time.as_microsecond()).await?;
+        let (_, Standing { last_seq, .. }) = self.standing(tx, id).await?;
+        let history = History { account: id, last_seq };
+        let last = last_recorded(tx, history, time.as_microsecond()).await?;
         Ok(last.map_or(0, |leg| leg.0))
     }
 
@@ -160,14 +164,15 @@ impl Ledger {
         id: AccountId,
         page: StatementPage,
     ) -> Result<Statement, LedgerError> {
-        let (account, _) = repo::account(tx, id).await?.ok_or(LedgerError::UnknownAccount)?;
+        let (account, Standing { last_seq, .. }) = self.standing(tx, id).await?;
         if !account.history {
             return Err(LedgerError::NoHistory);
         }
         let limit = page.limit.clamp(1, LINES_MAX);
-        let before = repo::history_before(tx, id, page.after).await?;
+        let history = History { account: id, last_seq };
+        let before = history.before(tx, page.after).await?;
         let opening = Balance { side: account.side, totals: totals_after(before.as_ref())? };
-        let mut legs = repo::history_after(tx, id, page.after, limit.saturating_add(1)).await?;
+        let mut legs = history.after(tx, page.after, limit.saturating_add(1)).await?;
         let more = legs.len() > limit as usize;
         legs.truncate(limit as usize);
         let lines: Vec<Line> =
@@ -189,9 +194,11 @@ impl Ledger {
     ) -> Result<Vec<AccountTotals>, LedgerError> {
         let mut sums: BTreeMap<String, AccountTotals> = BTreeMap::new();
         let mut after = (String::new(), String::new());
+        let mut view = TailView::default();
         loop {
             let cursor = (after.0.as_str(), after.1.as_str());
-            let page = repo::accounts_under(tx, tenant, code, cursor, ACCOUNTS_PAGE).await?;
+            let ids = repo::accounts_under(tx, tenant, code, cursor, ACCOUNTS_PAGE).await?;
+            let page = self.balances(tx, &ids, &mut view).await?;
             let Some((last, _)) = page.last() else { break };
             let next = (last.code.clone(), last.asset.clone());
             for (account, balance) in &page {
@@ -255,7 +262,7 @@ fn line(leg: HistoryLeg, side: Side) -> Result<Line, LedgerError> {
 /// may be numbered in another order than their times; along one account the two agree.
 pub(crate) async fn last_recorded(
     tx: &mut Tx,
-    id: AccountId,
+    history: History,
     time: i64,
 ) -> Result<Option<HistoryLeg>, LedgerError> {
     let Some(commit) = repo::commit_before(tx, time).await? else { return Ok(None) };
@@ -263,13 +270,13 @@ pub(crate) async fn last_recorded(
         .checked_add(1)
         .and_then(|next| next.checked_shl(SEQ_BITS))
         .map_or(i64::MAX, |first| first.saturating_sub(1));
-    let mut last = repo::history_before(tx, id, end).await?;
+    let mut last = history.before(tx, end).await?;
     while let Some(leg) = last.as_ref().filter(|leg| leg.11 > time) {
-        last = repo::history_before(tx, id, leg.0.saturating_sub(1)).await?;
+        last = history.before(tx, leg.0.saturating_sub(1)).await?;
     }
     loop {
         let from = last.as_ref().map_or(end, |leg| leg.0.max(end));
-        let mut after = repo::history_after(tx, id, from, 1).await?;
+        let mut after = history.after(tx, from, 1).await?;
         match after.pop().filter(|leg| leg.11 <= time) {
             Some(leg) => last = Some(leg),
             None => return Ok(last),
@@ -277,15 +284,15 @@ pub(crate) async fn last_recorded(
     }
 }
 
-async fn recorded_totals(tx: &mut Tx, id: AccountId, time: i64) -> Result<Totals, LedgerError> {
-    totals_after(last_recorded(tx, id, time).await?.as_ref())
+async fn recorded_totals(tx: &mut Tx, history: History, time: i64) -> Result<Totals, LedgerError> {
+    totals_after(last_recorded(tx, history, time).await?.as_ref())
 }
 
 /// What was recorded by the end of `day`, corrected by the few legs that count for another day than
 /// that of their recording.
 async fn effective_totals(
     tx: &mut Tx,
-    id: AccountId,
+    history: History,
     day: Date,
     recorded: i64,
 ) -> Result<Totals, LedgerError> {
@@ -293,10 +300,10 @@ async fn effective_totals(
     let span = epoch.until(day).map_err(|_| LedgerError::damaged("day out of range"))?;
     let day = i64::from(span.get_days());
     let end_of_day = day.saturating_add(1).saturating_mul(DAY_MICROS).saturating_sub(1);
-    let mut totals = recorded_totals(tx, id, recorded.min(end_of_day)).await?;
-    let last = last_recorded(tx, id, recorded).await?;
+    let mut totals = recorded_totals(tx, history, recorded.min(end_of_day)).await?;
+    let last = last_recorded(tx, history, recorded).await?;
     let last_seq = last.map_or(0, |leg| leg.0);
-    for leg in repo::dated_legs(tx, id, last_seq).await? {
+    for leg in repo::dated_legs(tx, history.account, last_seq).await? {
         correct(&mut totals, &leg, day, end_of_day)?;
     }
     Ok(totals)

@@ -3,7 +3,8 @@
 use api_store::Tx;
 
 use crate::book::{AccountState, Usage};
-use crate::{LedgerError, VelocityLimit, bytes, repo, statement};
+use crate::repo::{self, History};
+use crate::{LedgerError, VelocityLimit, bytes, statement};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
@@ -28,10 +29,11 @@ async fn usage(
     now: i64,
 ) -> Result<Usage, LedgerError> {
     let window = i64::from(limit.window_secs).saturating_mul(MICROS_PER_SECOND);
-    let before = statement::last_recorded(tx, account.id, now.saturating_sub(window)).await?;
+    let history = History { account: account.id, last_seq: account.last.seq(0) };
+    let before = statement::last_recorded(tx, history, now.saturating_sub(window)).await?;
     let seq = before.map_or(0, |leg| leg.0);
     let mut usage = Usage { limit, count: 0, sum: 0, last: None };
-    for (transfer, amount) in repo::outflows_after(tx, account.id, account.side, seq).await? {
+    for (transfer, amount) in history.outflows_after(tx, account.terms.side, seq).await? {
         // Over the limit already, when it was lowered: the next outflow is refused.
         let _ = usage.add(repo::transfer_id(&transfer)?, bytes::decode(&amount)?);
     }

@@ -1,5 +1,6 @@
 //! The floor: the rows that a batch wrote, inserted again into a table with the same columns and
-//! indexes, by the fastest statements known for each engine, with no logic.
+//! indexes, by the fastest statements known for each engine, with no logic. The rows are all that a batch
+//! writes: its transfers, the mark of every 32nd leg of an account, and its row of the tail.
 
 use std::time::{Duration, Instant};
 
@@ -69,13 +70,12 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
         Tx::Sqlite(tx) => {
             let sql = "SELECT sql FROM sqlite_master WHERE type IN ('table', 'index')
                 AND tbl_name IN ('ledger_transfers', 'ledger_commits', 'ledger_marks',
-                    'ledger_balances') AND sql IS NOT NULL
+                    'ledger_tail') AND sql IS NOT NULL
                 ORDER BY type DESC";
             let statements = tx.fetch_all(sql).await?;
             for row in statements {
                 let statement: String = row.get(0);
                 let statement = statement.replace("ledger_", "floor_");
-                let statement = statement.replace("floor_accounts", "ledger_accounts");
                 tx.execute(AssertSqlSafe(statement)).await?;
             }
         }
@@ -84,12 +84,9 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
                 .await?;
             tx.execute("CREATE TABLE floor_commits (LIKE ledger_commits INCLUDING ALL)").await?;
             tx.execute("CREATE TABLE floor_marks (LIKE ledger_marks INCLUDING ALL)").await?;
-            let balances = "CREATE TABLE floor_balances (LIKE ledger_balances INCLUDING ALL)
-                WITH (fillfactor = 50)";
-            tx.execute(balances).await?;
+            tx.execute("CREATE TABLE floor_tail (LIKE ledger_tail INCLUDING ALL)").await?;
         }
     }
-    tx.execute("INSERT INTO floor_balances SELECT * FROM ledger_balances", args![]).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -117,12 +114,8 @@ pub(crate) async fn open_accounts(tx: &mut Tx, first: i64, count: i64) -> anyhow
     Ok(())
 }
 
-/// Reads the rows that were written from `first_seq` on; returns how long their insertion takes, and
-/// how long it takes to write the balances that they changed.
-pub(crate) async fn insert_same_rows(
-    db: &Db,
-    first_seq: i64,
-) -> anyhow::Result<(Duration, Duration)> {
+/// Reads the rows that were written from `first_seq` on; returns how long their insertion takes.
+pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<Duration> {
     let mut tx = db.read().await?;
     let sql = "SELECT seq, CAST(book AS BIGINT) AS book, id, CAST(leg AS BIGINT) AS leg,
             CAST(kind AS BIGINT) AS kind, debit, credit, amount,
@@ -136,12 +129,13 @@ pub(crate) async fn insert_same_rows(
         WHERE t.seq >= $1 ORDER BY m.account";
     let marks: Vec<(i64, i64)> = tx.fetch_all(sql, args![first_seq]).await?;
     let marks = marks.into_iter().map(|(account, seq)| args![account, seq]).collect();
-    let balances = changed_balances(&mut tx, &rows).await?;
+    let tail = "SELECT states FROM ledger_tail WHERE commit_id = $1";
+    let (tail,): (Vec<u8>,) = tx.fetch_one(tail, args![first_seq >> 20]).await?;
     tx.rollback().await?;
     let start = Instant::now();
     let mut tx = db.begin().await?;
     let commit = "INSERT INTO floor_commits (recorded_at) VALUES ($1) RETURNING id";
-    let _: (i64,) = tx.fetch_one(commit, args![first_seq]).await?;
+    let (commit,): (i64,) = tx.fetch_one(commit, args![first_seq]).await?;
     match &mut tx {
         Tx::Sqlite(tx) => {
             for chunk in rows.chunks(SQLITE_CHUNK) {
@@ -151,74 +145,10 @@ pub(crate) async fn insert_same_rows(
         Tx::Postgres(tx) => insert_postgres(tx, &rows).await?,
     }
     tx.insert_many("floor_marks", "account, seq", marks, "").await?;
-    let inserted = start.elapsed();
-    write_balances(&mut tx, balances).await?;
-    let balances = start.elapsed().saturating_sub(inserted);
+    let sql = "INSERT INTO floor_tail (commit_id, states) VALUES ($1, $2)";
+    tx.execute(sql, args![commit, tail]).await?;
     tx.commit().await?;
-    Ok((start.elapsed().saturating_sub(balances), balances))
-}
-
-/// account, four totals, changed_at, last_seq, legs.
-type Balance = (i64, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, i64, i64, i64);
-
-/// The balances that these rows changed, as they are now.
-async fn changed_balances(tx: &mut Tx, rows: &[Wide]) -> anyhow::Result<Vec<Balance>> {
-    let accounts: std::collections::BTreeSet<i64> =
-        rows.iter().flat_map(|row| [row.debit, row.credit]).collect();
-    let sql = match tx {
-        Tx::Sqlite(_) => {
-            "SELECT b.account, b.debits_posted, b.credits_posted, b.debits_pending,
-                 b.credits_pending, b.changed_at, b.last_seq, b.legs
-             FROM json_each($1) AS j CROSS JOIN ledger_balances AS b ON b.account = j.value"
-        }
-        Tx::Postgres(_) => {
-            "SELECT b.account, b.debits_posted, b.credits_posted, b.debits_pending,
-                 b.credits_pending, b.changed_at, b.last_seq, b.legs
-             FROM jsonb_array_elements_text($1::jsonb) AS j
-             JOIN ledger_balances AS b ON b.account = j.value::bigint ORDER BY b.account"
-        }
-    };
-    Ok(tx.fetch_all(sql, args![serde_json::to_string(&accounts)?]).await?)
-}
-
-/// Writes the same balances over those that the copy has, by the statements that the ledger uses.
-async fn write_balances(tx: &mut Tx, balances: Vec<Balance>) -> anyhow::Result<()> {
-    if let Tx::Postgres(tx) = tx {
-        fn column<T>(rows: &[Balance], value: impl Fn(&Balance) -> T) -> Vec<T> {
-            rows.iter().map(value).collect()
-        }
-        sqlx::query(
-            "UPDATE floor_balances AS b SET debits_posted = n.debits_posted,
-                 credits_posted = n.credits_posted, debits_pending = n.debits_pending,
-                 credits_pending = n.credits_pending, changed_at = n.changed_at,
-                 last_seq = n.last_seq, legs = n.legs
-             FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
-                 $6::bigint[], $7::bigint[], $8::bigint[]) AS n (account, debits_posted,
-                 credits_posted, debits_pending, credits_pending, changed_at, last_seq, legs)
-             WHERE b.account = n.account",
-        )
-        .bind(column(&balances, |row| row.0))
-        .bind(column(&balances, |row| row.1.clone()))
-        .bind(column(&balances, |row| row.2.clone()))
-        .bind(column(&balances, |row| row.3.clone()))
-        .bind(column(&balances, |row| row.4.clone()))
-        .bind(column(&balances, |row| row.5))
-        .bind(column(&balances, |row| row.6))
-        .bind(column(&balances, |row| row.7))
-        .execute(&mut **tx)
-        .await?;
-        return Ok(());
-    }
-    let row = |row: Balance| args![row.0, row.1, row.2, row.3, row.4, row.5, row.6, row.7];
-    let columns = "account, debits_posted, credits_posted, debits_pending, credits_pending,
-        changed_at, last_seq, legs";
-    let update = "ON CONFLICT (account) DO UPDATE SET debits_posted = excluded.debits_posted,
-        credits_posted = excluded.credits_posted, debits_pending = excluded.debits_pending,
-        credits_pending = excluded.credits_pending, changed_at = excluded.changed_at,
-        last_seq = excluded.last_seq, legs = excluded.legs";
-    let rows = balances.into_iter().map(row).collect();
-    tx.insert_many("floor_balances", columns, rows, update).await?;
-    Ok(())
+    Ok(start.elapsed())
 }
 
 async fn insert_sqlite(connection: &mut sqlx::SqliteConnection, rows: &[Wide]) -> sqlx::Result<()> {

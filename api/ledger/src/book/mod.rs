@@ -3,8 +3,9 @@
 mod plan;
 mod row;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::account::{CLOSED, FOR_CLIENTS, FROZEN, HISTORY, LIMITED, VelocityLimit};
 use crate::balance::{Balance, Totals};
@@ -22,16 +23,43 @@ pub(crate) const fn day_of(micros: i64) -> i64 {
     micros.div_euclid(DAY_MICROS)
 }
 
-/// An account that is locked for this posting.
-#[derive(Clone, Debug)]
-pub(crate) struct AccountState {
-    pub(crate) id: AccountId,
+/// What an account is and may do; it changes seldom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Terms {
     pub(crate) book: i64,
     pub(crate) tenant: TenantId,
     pub(crate) asset: String,
     pub(crate) side: Side,
     pub(crate) flags: i64,
     pub(crate) floor: Option<i128>,
+}
+
+/// What postings change of an account, as of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Standing {
+    /// The commit after which it is so.
+    pub(crate) commit: i64,
+    pub(crate) totals: Totals,
+    pub(crate) changed_at: i64,
+    /// The last leg of its history; zero: there is none.
+    pub(crate) last_seq: i64,
+    /// How many legs its history has.
+    pub(crate) legs: i64,
+}
+
+impl Standing {
+    /// The one after the later commit.
+    #[must_use]
+    pub(crate) const fn newer(self, other: Self) -> Self {
+        if other.commit > self.commit { other } else { self }
+    }
+}
+
+/// An account that is locked for this posting.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountState {
+    pub(crate) id: AccountId,
+    pub(crate) terms: Arc<Terms>,
     pub(crate) totals: Totals,
     pub(crate) changed_at: i64,
     pub(crate) changed: bool,
@@ -88,16 +116,28 @@ impl Usage {
 }
 
 impl AccountState {
-    pub(crate) const fn is_limited(&self) -> bool {
+    pub(crate) const fn new(id: AccountId, terms: Arc<Terms>, standing: Standing) -> Self {
+        let Standing { totals, changed_at, last_seq, legs, .. } = standing;
+        let last = Link::Stored(last_seq);
+        Self { id, terms, totals, changed_at, changed: false, usages: Vec::new(), last, legs }
+    }
+
+    /// How it is after the commit `commit`, whose first row has `first_seq`.
+    pub(crate) fn standing(&self, commit: i64, first_seq: i64) -> Standing {
+        let Self { totals, changed_at, last, legs, .. } = *self;
+        Standing { commit, totals, changed_at, last_seq: last.seq(first_seq), legs }
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
         self.has(LIMITED)
     }
 
-    const fn has(&self, flag: i64) -> bool {
-        self.flags & flag != 0
+    fn has(&self, flag: i64) -> bool {
+        self.terms.flags & flag != 0
     }
 
     /// Refuses new movements of a closed or frozen account.
-    const fn accepts_new(&self) -> Result<(), Refusal> {
+    fn accepts_new(&self) -> Result<(), Refusal> {
         if self.has(CLOSED) {
             return Err(Refusal::AccountClosed);
         }
@@ -107,8 +147,8 @@ impl AccountState {
         Ok(())
     }
 
-    const fn covers_its_floor(&self) -> bool {
-        Balance { side: self.side, totals: self.totals }.holds(self.floor)
+    fn covers_its_floor(&self) -> bool {
+        Balance { side: self.terms.side, totals: self.totals }.holds(self.terms.floor)
     }
 
     fn history(&self) -> Option<(u128, u128)> {
@@ -213,9 +253,11 @@ impl Book {
         self.accounts.values_mut().filter(|account| account.is_limited()).collect()
     }
 
-    /// The accounts of the stored transfers.
-    pub(crate) fn stored_accounts(&self) -> HashSet<AccountId> {
-        self.loaded.iter().flat_map(|row| [row.debit, row.credit]).collect()
+    /// The accounts of the groups' legs, and of the transfers that they name.
+    pub(crate) fn accounts_of(&self, groups: &[&[Transfer]]) -> Vec<AccountId> {
+        let legs = groups.iter().flat_map(|group| group.iter()).flat_map(Transfer::legs);
+        let named = self.loaded.iter().flat_map(|row| [row.debit, row.credit]);
+        named.chain(legs.flat_map(|leg| [leg.debit, leg.credit])).collect()
     }
 
     /// The time of this posting, in microseconds.
@@ -228,9 +270,14 @@ impl Book {
         &self.rows
     }
 
-    /// The accounts to write.
-    pub(crate) fn changed_accounts(&self) -> impl Iterator<Item = &AccountState> {
-        self.accounts.values().filter(|account| account.changed)
+    /// The accounts that changed as they are after the commit `commit`, whose first row has
+    /// `first_seq`, in their order.
+    pub(crate) fn standings(&self, commit: i64, first_seq: i64) -> Vec<(AccountId, Standing)> {
+        let changed = self.accounts.values().filter(|account| account.changed);
+        let mut standings: Vec<_> =
+            changed.map(|account| (account.id, account.standing(commit, first_seq))).collect();
+        standings.sort_unstable_by_key(|(id, _)| *id);
+        standings
     }
 
     /// Applies all of `group` or nothing. Each transfer gets its result; those that would have been
@@ -334,21 +381,21 @@ impl Book {
         if transfer.by_client && !(debit.has(FOR_CLIENTS) && credit.has(FOR_CLIENTS)) {
             return Err(Refusal::AccountManaged);
         }
-        if debit.asset != credit.asset {
+        if debit.terms.asset != credit.terms.asset {
             return Err(Refusal::AssetMismatch);
         }
         if is_new(kind) {
             debit.accepts_new()?;
             credit.accepts_new()?;
         }
-        let book = debit.book;
+        let book = debit.terms.book;
         self.change(transfer.id, kind, leg, Side::Debit)?;
         self.change(transfer.id, kind, leg, Side::Credit)?;
         Ok(book)
     }
 
     fn account(&self, tenant: TenantId, id: AccountId) -> Result<&AccountState, Refusal> {
-        let account = self.accounts.get(&id).filter(|account| account.tenant == tenant);
+        let account = self.accounts.get(&id).filter(|account| account.terms.tenant == tenant);
         account.ok_or(Refusal::UnknownAccount)
     }
 
@@ -372,7 +419,7 @@ impl Book {
         account.totals = plan::moved(&account.totals, kind, leg, entry)?;
         account.changed = true;
         account.changed_at = now;
-        if !is_new || entry == account.side {
+        if !is_new || entry == account.terms.side {
             return Ok(());
         }
         if !account.covers_its_floor() {

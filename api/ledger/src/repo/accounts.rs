@@ -1,14 +1,15 @@
-use api_store::{Tx, args};
+use api_store::{Engine, Tx, args};
 
-use super::{side, tenant};
+use super::{side, tenant, totals};
 use crate::account::{CLOSED, FOR_CLIENTS, FROZEN, HISTORY, LIMITED};
+use crate::book::Standing;
 use crate::{
-    Account, AccountId, Balance, Floor, LedgerError, NewAccount, Side, TenantId, Totals,
-    VelocityLimit, bytes,
+    Account, AccountId, Floor, LedgerError, NewAccount, Side, TenantId, VelocityLimit, bytes,
 };
 
-/// account, tenant, code, asset, side, flags, floor, external_id, created_at, four totals.
-type AccountRow = (
+/// account, tenant, code, asset, side, flags, floor, external_id, created_at, four totals, commit_id,
+/// last_seq.
+type Stored = (
     i64,
     String,
     String,
@@ -22,9 +23,12 @@ type AccountRow = (
     Vec<u8>,
     Vec<u8>,
     Vec<u8>,
+    i64,
+    i64,
 );
 
-fn read(row: AccountRow) -> Result<(Account, Balance), LedgerError> {
+/// The account, and how its row of `ledger_balances` has it, without what only postings need.
+fn read(row: Stored) -> Result<(Account, Standing), LedgerError> {
     let account = Account {
         id: AccountId::new(row.0),
         tenant: tenant(&row.1)?,
@@ -39,14 +43,9 @@ fn read(row: AccountRow) -> Result<(Account, Balance), LedgerError> {
         external_id: row.7,
         created_at: crate::ledger::timestamp(row.8)?,
     };
-    let totals = Totals {
-        debits_posted: bytes::decode(&row.9)?,
-        credits_posted: bytes::decode(&row.10)?,
-        debits_pending: bytes::decode(&row.11)?,
-        credits_pending: bytes::decode(&row.12)?,
-    };
-    let balance = Balance { side: account.side, totals };
-    Ok((account, balance))
+    let totals = totals([&row.9, &row.10, &row.11, &row.12])?;
+    let standing = Standing { commit: row.13, totals, last_seq: row.14, ..Standing::default() };
+    Ok((account, standing))
 }
 
 /// Inserts the account; `None` when there is one with this tenant, code and asset.
@@ -75,27 +74,41 @@ pub(crate) async fn insert_account(
     Ok(Some(AccountId::new(key)))
 }
 
-macro_rules! select_account {
-    ($condition:literal) => {
+macro_rules! select_accounts {
+    ($from:literal) => {
         concat!(
             "SELECT a.key, k.tenant, a.code, a.asset, CAST(a.side AS BIGINT),
                  CAST(b.flags AS BIGINT), b.floor, a.external_id, a.created_at, b.debits_posted,
-                 b.credits_posted, b.debits_pending, b.credits_pending
-             FROM ledger_accounts AS a
+                 b.credits_posted, b.debits_pending, b.credits_pending, b.commit_id, b.last_seq
+             FROM ",
+            $from,
+            " AS j
+             CROSS JOIN ledger_accounts AS a
              JOIN ledger_books AS k ON k.key = a.book
-             JOIN ledger_balances AS b ON b.account = a.key WHERE ",
-            $condition
+             JOIN ledger_balances AS b ON b.account = a.key
+             WHERE a.key = j.value"
         )
     };
 }
 
-/// The account with this number.
-pub(crate) async fn account(
+/// The accounts with these numbers, in any order. Those that do not exist are left out.
+pub(crate) async fn accounts(
     tx: &mut Tx,
-    id: AccountId,
-) -> Result<Option<(Account, Balance)>, LedgerError> {
-    let row = tx.fetch_optional(select_account!("a.key = $1"), args![id.get()]).await?;
-    row.map(read).transpose()
+    ids: &[AccountId],
+) -> Result<Vec<(Account, Standing)>, LedgerError> {
+    let numbers = serde_json::to_string(ids).map_err(|_| LedgerError::damaged("numbers"))?;
+    let sql = match tx.engine() {
+        Engine::Sqlite => select_accounts!("json_each($1)"),
+        Engine::Postgres => select_accounts!(
+            "(SELECT CAST(value AS BIGINT) AS value FROM json_array_elements_text(CAST($1 AS JSON)))"
+        ),
+    };
+    let rows: Vec<Stored> = tx.fetch_all(sql, args![numbers]).await?;
+    rows.into_iter().map(read).collect()
+}
+
+fn ids(rows: Vec<(i64,)>) -> Vec<AccountId> {
+    rows.into_iter().map(|(key,)| AccountId::new(key)).collect()
 }
 
 /// The account at this place in a tenant's chart.
@@ -104,10 +117,11 @@ pub(crate) async fn account_by_code(
     tenant: TenantId,
     code: &str,
     asset: &str,
-) -> Result<Option<(Account, Balance)>, LedgerError> {
-    let sql = select_account!("k.tenant = $1 AND a.code = $2 AND a.asset = $3");
-    let row = tx.fetch_optional(sql, args![tenant.get(), code, asset]).await?;
-    row.map(read).transpose()
+) -> Result<Option<AccountId>, LedgerError> {
+    let sql = "SELECT a.key FROM ledger_accounts AS a JOIN ledger_books AS k ON k.key = a.book
+         WHERE k.tenant = $1 AND a.code = $2 AND a.asset = $3";
+    let row: Option<(i64,)> = tx.fetch_optional(sql, args![tenant.get(), code, asset]).await?;
+    Ok(row.map(|(key,)| AccountId::new(key)))
 }
 
 /// Up to `limit` of the tenant's accounts with this external id.
@@ -116,10 +130,10 @@ pub(crate) async fn accounts_by_external_id(
     tenant: TenantId,
     external_id: &str,
     limit: u32,
-) -> Result<Vec<(Account, Balance)>, LedgerError> {
-    let sql = select_account!("k.tenant = $1 AND a.external_id = $2 ORDER BY a.key LIMIT $3");
-    let rows: Vec<AccountRow> = tx.fetch_all(sql, args![tenant.get(), external_id, limit]).await?;
-    rows.into_iter().map(read).collect()
+) -> Result<Vec<AccountId>, LedgerError> {
+    let sql = "SELECT a.key FROM ledger_accounts AS a JOIN ledger_books AS k ON k.key = a.book
+         WHERE k.tenant = $1 AND a.external_id = $2 ORDER BY a.key LIMIT $3";
+    Ok(ids(tx.fetch_all(sql, args![tenant.get(), external_id, limit]).await?))
 }
 
 /// Up to `limit` accounts at `code` or below it, after `(after_code, after_asset)`.
@@ -129,17 +143,15 @@ pub(crate) async fn accounts_under(
     code: &str,
     after: (&str, &str),
     limit: u32,
-) -> Result<Vec<(Account, Balance)>, LedgerError> {
+) -> Result<Vec<AccountId>, LedgerError> {
     // `;` follows `:` in ASCII, so this range is every code that begins with `code:`.
     let (low, high) = (format!("{code}:"), format!("{code};"));
-    let sql = select_account!(
-        "k.tenant = $1 AND ($2 = '' OR a.code = $2 OR (a.code >= $3 AND a.code < $4))
-         AND (a.code > $5 OR (a.code = $5 AND a.asset > $6))
-         ORDER BY a.code, a.asset LIMIT $7"
-    );
+    let sql = "SELECT a.key FROM ledger_accounts AS a JOIN ledger_books AS k ON k.key = a.book
+         WHERE k.tenant = $1 AND ($2 = '' OR a.code = $2 OR (a.code >= $3 AND a.code < $4))
+             AND (a.code > $5 OR (a.code = $5 AND a.asset > $6))
+         ORDER BY a.code, a.asset LIMIT $7";
     let values = args![tenant.get(), code, low, high, after.0, after.1, limit];
-    let rows: Vec<AccountRow> = tx.fetch_all(sql, values).await?;
-    rows.into_iter().map(read).collect()
+    Ok(ids(tx.fetch_all(sql, values).await?))
 }
 
 /// Sets the flags in `set` and clears those in `clear`.
@@ -149,20 +161,22 @@ pub(crate) async fn set_flags(
     set: i64,
     clear: i64,
 ) -> Result<(), LedgerError> {
+    super::lock_shared(tx).await?;
     let sql = "UPDATE ledger_balances SET flags = (flags | $2) & ~$3 WHERE account = $1";
     match tx.execute(sql, args![id.get(), set, clear]).await? {
         0 => Err(LedgerError::UnknownAccount),
-        _ => Ok(()),
+        _ => super::tail::change_terms(tx).await,
     }
 }
 
 /// Sets how far down the account may go.
 pub(crate) async fn set_floor(tx: &mut Tx, id: AccountId, floor: Floor) -> Result<(), LedgerError> {
+    super::lock_shared(tx).await?;
     let floor = floor.limit().map(|floor| floor.to_be_bytes().to_vec());
     let sql = "UPDATE ledger_balances SET floor = $2 WHERE account = $1";
     match tx.execute(sql, args![id.get(), floor]).await? {
         0 => Err(LedgerError::UnknownAccount),
-        _ => Ok(()),
+        _ => super::tail::change_terms(tx).await,
     }
 }
 

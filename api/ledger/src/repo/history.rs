@@ -76,55 +76,79 @@ async fn backwards(
     Ok(tx.fetch_all(sql, args![account.get(), top, stop]).await?)
 }
 
-/// The first marked leg at `seq` or after it, but for `skip` others before it; or the account's last
-/// leg, if that many are not marked. Zero when it has none.
-async fn top(tx: &mut Tx, account: AccountId, seq: i64, skip: i64) -> Result<i64, LedgerError> {
-    let sql = "SELECT COALESCE(
-             (SELECT seq FROM ledger_marks WHERE account = $1 AND seq >= $2
-                 ORDER BY seq LIMIT 1 OFFSET $3),
-             (SELECT last_seq FROM ledger_balances WHERE account = $1), 0)";
-    let (seq,): (i64,) = tx.fetch_one(sql, args![account.get(), seq, skip]).await?;
-    Ok(seq)
+/// An account's history, from its last leg.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct History {
+    pub(crate) account: AccountId,
+    /// Its last leg; zero: there is none.
+    pub(crate) last_seq: i64,
 }
 
-/// Up to `limit` legs after `seq` that moved money, oldest first.
-pub(crate) async fn history_after(
-    tx: &mut Tx,
-    account: AccountId,
-    seq: i64,
-    limit: u32,
-) -> Result<Vec<HistoryLeg>, LedgerError> {
-    let limit = limit as usize;
-    let mut found: Vec<HistoryLeg> = Vec::new();
-    let mut from = seq;
-    while found.len() < limit {
-        let missing = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
-        let skip = missing.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or_default();
-        let top = top(tx, account, from.saturating_add(1), skip).await?;
-        if top <= from {
-            break;
+impl History {
+    /// The first marked leg at `seq` or after it, but for `skip` others before it; or the account's
+    /// last leg, if that many are not marked. Zero when it has none.
+    async fn top(self, tx: &mut Tx, seq: i64, skip: i64) -> Result<i64, LedgerError> {
+        let sql = "SELECT seq FROM ledger_marks WHERE account = $1 AND seq >= $2 AND seq <= $4
+             ORDER BY seq LIMIT 1 OFFSET $3";
+        let values = args![self.account.get(), seq, skip, self.last_seq];
+        let mark: Option<(i64,)> = tx.fetch_optional(sql, values).await?;
+        Ok(mark.map_or(self.last_seq, |(seq,)| seq))
+    }
+
+    /// Up to `limit` legs after `seq` that moved money, oldest first.
+    pub(crate) async fn after(
+        self,
+        tx: &mut Tx,
+        seq: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryLeg>, LedgerError> {
+        let limit = limit as usize;
+        let mut found: Vec<HistoryLeg> = Vec::new();
+        let mut from = seq;
+        while found.len() < limit {
+            let missing = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
+            let skip =
+                missing.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or_default();
+            let top = self.top(tx, from.saturating_add(1), skip).await?;
+            if top <= from {
+                break;
+            }
+            let legs = backwards(tx, self.account, top, from).await?;
+            let moved = |leg: &HistoryLeg| leg.0 > from && matches!(leg.3, 1 | 3 | 6);
+            found.extend(legs.into_iter().rev().filter(moved));
+            from = top;
         }
-        let legs = backwards(tx, account, top, from).await?;
-        let moved = |leg: &HistoryLeg| leg.0 > from && matches!(leg.3, 1 | 3 | 6);
-        found.extend(legs.into_iter().rev().filter(moved));
-        from = top;
+        found.truncate(limit);
+        Ok(found)
     }
-    found.truncate(limit);
-    Ok(found)
-}
 
-/// The last leg at `seq` or before it, of any kind.
-pub(crate) async fn history_before(
-    tx: &mut Tx,
-    account: AccountId,
-    seq: i64,
-) -> Result<Option<HistoryLeg>, LedgerError> {
-    if seq <= 0 {
-        return Ok(None);
+    /// The last leg at `seq` or before it, of any kind.
+    pub(crate) async fn before(
+        self,
+        tx: &mut Tx,
+        seq: i64,
+    ) -> Result<Option<HistoryLeg>, LedgerError> {
+        if seq <= 0 {
+            return Ok(None);
+        }
+        let top = self.top(tx, seq, 0).await?;
+        let last = backwards(tx, self.account, top, seq).await?.pop();
+        Ok(last.filter(|leg| leg.0 <= seq))
     }
-    let top = top(tx, account, seq, 0).await?;
-    let last = backwards(tx, account, top, seq).await?.pop();
-    Ok(last.filter(|leg| leg.0 <= seq))
+
+    /// What left the account, whose normal side is `side`, after `seq`: the transfer and the amount of
+    /// each leg, oldest first.
+    pub(crate) async fn outflows_after(
+        self,
+        tx: &mut Tx,
+        side: Side,
+        seq: i64,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LedgerError> {
+        let legs = backwards(tx, self.account, self.last_seq, seq).await?;
+        let debited = i64::from(side == Side::Credit);
+        let out = |leg: &HistoryLeg| leg.0 > seq && leg.5 == debited && matches!(leg.3, 1 | 2 | 6);
+        Ok(legs.into_iter().rev().filter(out).map(|leg| (leg.1, leg.6)).collect())
+    }
 }
 
 /// A leg that counts for another day than that of its recording: seq, kind, 1 when this account is
@@ -156,18 +180,4 @@ pub(crate) async fn commit_before(tx: &mut Tx, time: i64) -> Result<Option<i64>,
     let sql = "SELECT id FROM ledger_commits WHERE recorded_at <= $1
          ORDER BY recorded_at DESC, id DESC LIMIT 1";
     Ok(tx.fetch_optional::<(i64,)>(sql, args![time]).await?.map(|(id,)| id))
-}
-
-/// What left the account after `seq`: the transfer and the amount of each leg, oldest first.
-pub(crate) async fn outflows_after(
-    tx: &mut Tx,
-    account: AccountId,
-    side: Side,
-    seq: i64,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LedgerError> {
-    let top = top(tx, account, i64::MAX, 0).await?;
-    let legs = backwards(tx, account, top, seq).await?;
-    let debited = i64::from(side == Side::Credit);
-    let out = |leg: &HistoryLeg| leg.0 > seq && leg.5 == debited && matches!(leg.3, 1 | 2 | 6);
-    Ok(legs.into_iter().rev().filter(out).map(|leg| (leg.1, leg.6)).collect())
 }

@@ -6,30 +6,33 @@ mod history;
 mod postgres;
 mod read;
 mod sqlite;
+mod tail;
 
 use std::collections::BTreeMap;
 
 use api_store::{StoreError, Tx};
 use uuid::Uuid;
 
-use crate::book::{AccountState, Book, Link, Row};
+use crate::book::{Book, Row, Standing, Terms};
 use crate::transfer::Kind;
 use crate::{AccountId, LedgerError, Side, TenantId, TransferId, bytes};
 
 pub(crate) use accounts::{
-    account, account_by_code, accounts_by_external_id, accounts_under, insert_account, limits,
+    account_by_code, accounts, accounts_by_external_id, accounts_under, insert_account, limits,
     remove_limit, set_flags, set_floor, set_limit,
 };
 pub(crate) use events::{
     OutboxRow, give_positions, insert_event, last_position, lock_heads, outbox_page, transfer_ids,
     unplaced,
 };
-pub(crate) use history::{
-    DatedLeg, HistoryLeg, commit_before, dated_legs, history_after, history_before, outflows_after,
-};
+pub(crate) use history::{DatedLeg, History, HistoryLeg, commit_before, dated_legs};
 pub(crate) use read::{
     RawBalance, RawTransfer, balances_page, expired, holds_page, marks_page, transfer_rows,
     transfers_page,
+};
+pub(crate) use tail::{
+    Head, TailRow, fold, head, insert_tail, lock_alone, lock_shared, remove_folded, set_folded,
+    tail_after, touched_after,
 };
 
 /// The bits of `ledger_transfers.seq` that count within a commit.
@@ -38,7 +41,8 @@ pub(crate) const SEQ_BITS: u32 = 20;
 /// Every leg of an account whose number is a multiple of this is marked.
 pub(crate) const MARK_EVERY: i64 = 32;
 
-/// account, book, tenant, asset, side, flags, floor, four totals, changed_at, last_seq, legs.
+/// account, book, tenant, asset, side, flags, floor, four totals, changed_at, last_seq, legs,
+/// commit_id.
 type LockedRow = (
     i64,
     i64,
@@ -54,7 +58,11 @@ type LockedRow = (
     i64,
     i64,
     i64,
+    i64,
 );
+
+/// An account, as its row of `ledger_balances` has it.
+pub(crate) type AccountRow = (AccountId, Terms, Standing);
 
 /// tenant, seq, book, id, leg, kind, debit, credit, amount, effective_on, expires_at, target, code,
 /// reference, recorded_at.
@@ -81,37 +89,60 @@ type StoredRow = (
 pub(crate) async fn lock_accounts(
     tx: &mut Tx,
     ids: &[AccountId],
-) -> Result<Vec<AccountState>, LedgerError> {
+) -> Result<Vec<AccountRow>, LedgerError> {
+    let rows = match tx {
+        Tx::Sqlite(tx) => sqlite::load_accounts(tx, &sorted(ids)).await?,
+        Tx::Postgres(tx) => postgres::lock_accounts(tx, &sorted(ids)).await?,
+    };
+    rows.into_iter().map(account_row).collect()
+}
+
+/// The same without locks, for who is alone.
+pub(crate) async fn load_accounts(
+    tx: &mut Tx,
+    ids: &[AccountId],
+) -> Result<Vec<AccountRow>, LedgerError> {
+    let rows = match tx {
+        Tx::Sqlite(tx) => sqlite::load_accounts(tx, &sorted(ids)).await?,
+        Tx::Postgres(tx) => postgres::load_accounts(tx, &sorted(ids)).await?,
+    };
+    rows.into_iter().map(account_row).collect()
+}
+
+fn sorted(ids: &[AccountId]) -> Vec<i64> {
     let mut numbers: Vec<i64> = ids.iter().map(|id| id.get()).collect();
     numbers.sort_unstable();
     numbers.dedup();
-    let rows = match tx {
-        Tx::Sqlite(tx) => sqlite::lock_accounts(tx, &numbers).await?,
-        Tx::Postgres(tx) => postgres::lock_accounts(tx, &numbers).await?,
-    };
-    rows.into_iter().map(locked_account).collect()
+    numbers
 }
 
-fn locked_account(row: LockedRow) -> Result<AccountState, LedgerError> {
-    Ok(AccountState {
-        id: AccountId::new(row.0),
+fn account_row(row: LockedRow) -> Result<AccountRow, LedgerError> {
+    let terms = Terms {
         book: row.1,
         tenant: tenant(&row.2)?,
         asset: row.3,
         side: side(row.4)?,
         flags: row.5,
         floor: bytes::decode_floor(row.6.as_deref())?,
-        totals: crate::Totals {
-            debits_posted: bytes::decode(&row.7)?,
-            credits_posted: bytes::decode(&row.8)?,
-            debits_pending: bytes::decode(&row.9)?,
-            credits_pending: bytes::decode(&row.10)?,
-        },
+    };
+    let standing = Standing {
+        totals: totals([&row.7, &row.8, &row.9, &row.10])?,
         changed_at: row.11,
-        changed: false,
-        usages: Vec::new(),
-        last: Link::Stored(row.12),
+        last_seq: row.12,
         legs: row.13,
+        commit: row.14,
+    };
+    Ok((AccountId::new(row.0), terms, standing))
+}
+
+/// Debits and credits posted, debits and credits pending.
+pub(crate) fn totals(stored: [&[u8]; 4]) -> Result<crate::Totals, LedgerError> {
+    let [debits_posted, credits_posted, debits_pending, credits_pending] = stored;
+    Ok(crate::Totals {
+        debits_posted: bytes::decode(debits_posted)?,
+        credits_posted: bytes::decode(credits_posted)?,
+        debits_pending: bytes::decode(debits_pending)?,
+        credits_pending: bytes::decode(credits_pending)?,
     })
 }
 
@@ -170,11 +201,28 @@ pub(crate) async fn ended(
         .collect()
 }
 
-/// Writes what `book` decided; returns the `seq` of the first row.
-pub(crate) async fn write(tx: &mut Tx, book: &Book) -> Result<i64, LedgerError> {
+/// Who keeps the new totals of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    /// The rows of `ledger_balances`.
+    Balances,
+    /// A row of `ledger_tail`, which the caller writes.
+    Tail,
+}
+
+/// A commit that was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Commit {
+    pub(crate) id: i64,
+    /// The `seq` of its first row.
+    pub(crate) first_seq: i64,
+}
+
+/// Writes what `book` decided.
+pub(crate) async fn write(tx: &mut Tx, book: &Book, keeper: Keeper) -> Result<Commit, LedgerError> {
     match tx {
-        Tx::Sqlite(tx) => sqlite::write(tx, book).await,
-        Tx::Postgres(tx) => postgres::write(tx, book).await,
+        Tx::Sqlite(tx) => sqlite::write(tx, book, keeper).await,
+        Tx::Postgres(tx) => postgres::write(tx, book, keeper).await,
     }
 }
 

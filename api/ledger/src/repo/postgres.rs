@@ -2,27 +2,39 @@
 
 use sqlx::PgConnection;
 
-use super::{LockedRow, StoredRow, events, first_seq, holds, marks};
-use crate::book::{AccountState, Book, ChainLink, Row};
+use super::{Commit, Keeper, LockedRow, StoredRow, events, first_seq, holds, marks};
+use crate::book::{Book, ChainLink, Row, Standing};
 use crate::bytes::encode;
-use crate::{LedgerError, TenantId, TransferId};
+use crate::{AccountId, LedgerError, TenantId, Totals, TransferId};
+
+macro_rules! select_accounts {
+    ($end:literal) => {
+        concat!(
+            "SELECT b.account, CAST(a.book AS BIGINT), k.tenant, a.asset, CAST(a.side AS BIGINT),
+                 CAST(b.flags AS BIGINT), b.floor, b.debits_posted, b.credits_posted,
+                 b.debits_pending, b.credits_pending, b.changed_at, b.last_seq, b.legs, b.commit_id
+             FROM ledger_balances AS b
+             JOIN ledger_accounts AS a ON a.key = b.account
+             JOIN ledger_books AS k ON k.key = a.book
+             WHERE b.account = ANY ($1) ",
+            $end
+        )
+    };
+}
 
 pub(super) async fn lock_accounts(
     connection: &mut PgConnection,
     numbers: &[i64],
 ) -> Result<Vec<LockedRow>, LedgerError> {
-    let rows = sqlx::query_as(
-        "SELECT b.account, CAST(a.book AS BIGINT), k.tenant, a.asset, CAST(a.side AS BIGINT),
-             CAST(b.flags AS BIGINT), b.floor, b.debits_posted, b.credits_posted, b.debits_pending,
-             b.credits_pending, b.changed_at, b.last_seq, b.legs
-         FROM ledger_balances AS b
-         JOIN ledger_accounts AS a ON a.key = b.account
-         JOIN ledger_books AS k ON k.key = a.book
-         WHERE b.account = ANY ($1)
-         ORDER BY b.account
-         FOR NO KEY UPDATE OF b",
-    );
-    Ok(rows.bind(numbers).fetch_all(connection).await?)
+    let sql = select_accounts!("ORDER BY b.account FOR NO KEY UPDATE OF b");
+    Ok(sqlx::query_as(sql).bind(numbers).fetch_all(connection).await?)
+}
+
+pub(super) async fn load_accounts(
+    connection: &mut PgConnection,
+    numbers: &[i64],
+) -> Result<Vec<LockedRow>, LedgerError> {
+    Ok(sqlx::query_as(select_accounts!("")).bind(numbers).fetch_all(connection).await?)
 }
 
 pub(super) async fn stored(
@@ -68,9 +80,12 @@ fn columns(ids: &[(TenantId, TransferId)]) -> (Vec<String>, Vec<Vec<u8>>) {
     ids.iter().map(|(tenant, id)| (tenant.to_string(), id.as_bytes().to_vec())).unzip()
 }
 
-/// Writes what `book` decided, with one statement after that for the commit; returns the `seq` of
-/// the first row.
-pub(super) async fn write(connection: &mut PgConnection, book: &Book) -> Result<i64, LedgerError> {
+/// Writes what `book` decided, with one statement after that for the commit.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    book: &Book,
+    keeper: Keeper,
+) -> Result<Commit, LedgerError> {
     fn column<'r, T>(rows: &'r [Row], value: impl Fn(&'r Row) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
@@ -80,42 +95,32 @@ pub(super) async fn write(connection: &mut PgConnection, book: &Book) -> Result<
     let rows = book.rows();
     let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(first_seq));
     let (marked, marks): (Vec<i64>, Vec<i64>) = marks(rows, first_seq).into_iter().unzip();
-    let accounts: Vec<&AccountState> = book.changed_accounts().collect();
-    let total = |value: fn(&AccountState) -> u128| -> Vec<Vec<u8>> {
-        accounts.iter().map(|account| encode(value(account))).collect()
-    };
+    if keeper == Keeper::Balances {
+        fold(connection, &book.standings(commit, first_seq)).await?;
+    }
     let query = sqlx::query(
         "WITH new_transfers AS (
              INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
                  effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
                  credit_debits, credit_credits, debit_prev, credit_prev)
-             SELECT ($26::bigint << 20) + r.number - 1, r.book, r.id, r.leg, r.kind, r.debit,
+             SELECT ($20::bigint << 20) + r.number - 1, r.book, r.id, r.leg, r.kind, r.debit,
                  r.credit, r.amount, r.effective_on, r.expires_at, r.target, r.code, r.reference,
                  r.debit_debits, r.debit_credits, r.credit_debits, r.credit_credits,
                  r.debit_prev, r.credit_prev
              FROM unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[],
                  $6::bigint[], $7::bigint[], $8::bytea[], $9::bigint[], $10::bigint[],
                  $11::bytea[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
-                 $16::bytea[], $17::bytea[], $27::bigint[], $28::bigint[])
+                 $16::bytea[], $17::bytea[], $21::bigint[], $22::bigint[])
                  WITH ORDINALITY AS r (book, id, leg, kind, debit,
                  credit, amount, effective_on, expires_at, target, code, reference, debit_debits,
                  debit_credits, credit_debits, credit_credits, debit_prev, credit_prev, number)
-         ), new_balances AS (
-             UPDATE ledger_balances AS b SET debits_posted = n.debits_posted,
-                 credits_posted = n.credits_posted, debits_pending = n.debits_pending,
-                 credits_pending = n.credits_pending, changed_at = n.changed_at,
-                 last_seq = n.last_seq, legs = n.legs
-             FROM unnest($18::bigint[], $19::bytea[], $20::bytea[], $21::bytea[], $22::bytea[],
-                 $23::bigint[], $29::bigint[], $30::bigint[]) AS n (account, debits_posted,
-                 credits_posted, debits_pending, credits_pending, changed_at, last_seq, legs)
-             WHERE b.account = n.account
          ), new_marks AS (
              INSERT INTO ledger_marks (account, seq)
-             SELECT * FROM unnest($31::bigint[], $32::bigint[])
+             SELECT * FROM unnest($23::bigint[], $24::bigint[])
          )
          INSERT INTO events_outbox (tenant, kind, subject, body, commit_id, count, created_at)
-         SELECT e.tenant, 'ledger', '', '', $26, e.count, $1
-         FROM unnest($24::text[], $25::bigint[]) AS e (tenant, count)",
+         SELECT e.tenant, 'ledger', '', '', $20, e.count, $1
+         FROM unnest($18::text[], $19::bigint[]) AS e (tenant, count)",
     );
     let (tenants, counts): (Vec<String>, Vec<i64>) = events(rows).into_iter().unzip();
     query
@@ -136,25 +141,52 @@ pub(super) async fn write(connection: &mut PgConnection, book: &Book) -> Result<
         .bind(column(rows, |row| row.debit_after.map(|(_, credits)| encode(credits))))
         .bind(column(rows, |row| row.credit_after.map(|(debits, _)| encode(debits))))
         .bind(column(rows, |row| row.credit_after.map(|(_, credits)| encode(credits))))
-        .bind(accounts.iter().map(|account| account.id.get()).collect::<Vec<_>>())
-        .bind(total(|account| account.totals.debits_posted))
-        .bind(total(|account| account.totals.credits_posted))
-        .bind(total(|account| account.totals.debits_pending))
-        .bind(total(|account| account.totals.credits_pending))
-        .bind(accounts.iter().map(|account| account.changed_at).collect::<Vec<_>>())
         .bind(tenants)
         .bind(counts)
         .bind(commit)
         .bind(column(rows, |row| prev(row.debit_link)))
         .bind(column(rows, |row| prev(row.credit_link)))
-        .bind(accounts.iter().map(|account| account.last.seq(first_seq)).collect::<Vec<_>>())
-        .bind(accounts.iter().map(|account| account.legs).collect::<Vec<_>>())
         .bind(marked)
         .bind(marks)
         .execute(&mut *connection)
         .await?;
     write_holds(connection, rows).await?;
-    Ok(first_seq)
+    Ok(Commit { id: commit, first_seq })
+}
+
+/// Brings the rows of these accounts up to date, where they are older. The numbers are given twice, so
+/// that the rows are found by the index, whatever the planner knows of the table.
+pub(super) async fn fold(
+    connection: &mut PgConnection,
+    states: &[(AccountId, Standing)],
+) -> Result<(), LedgerError> {
+    let numbers = |value: fn(&Standing) -> i64| -> Vec<i64> {
+        states.iter().map(|(_, standing)| value(standing)).collect()
+    };
+    let totals = |value: fn(&Totals) -> u128| -> Vec<Vec<u8>> {
+        states.iter().map(|(_, standing)| encode(value(&standing.totals))).collect()
+    };
+    let sql = "UPDATE ledger_balances AS b SET debits_posted = n.debits_posted,
+             credits_posted = n.credits_posted, debits_pending = n.debits_pending,
+             credits_pending = n.credits_pending, changed_at = n.changed_at,
+             last_seq = n.last_seq, legs = n.legs, commit_id = n.commit_id
+         FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[],
+             $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[]) AS n (account, debits_posted,
+             credits_posted, debits_pending, credits_pending, changed_at, last_seq, legs, commit_id)
+         WHERE b.account = ANY ($1) AND b.account = n.account AND b.commit_id < n.commit_id";
+    sqlx::query(sql)
+        .bind(states.iter().map(|(account, _)| account.get()).collect::<Vec<_>>())
+        .bind(totals(|totals| totals.debits_posted))
+        .bind(totals(|totals| totals.credits_posted))
+        .bind(totals(|totals| totals.debits_pending))
+        .bind(totals(|totals| totals.credits_pending))
+        .bind(numbers(|standing| standing.changed_at))
+        .bind(numbers(|standing| standing.last_seq))
+        .bind(numbers(|standing| standing.legs))
+        .bind(numbers(|standing| standing.commit))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn write_holds(connection: &mut PgConnection, rows: &[Row]) -> Result<(), LedgerError> {

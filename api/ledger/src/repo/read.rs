@@ -26,8 +26,8 @@ pub(crate) type RawTransfer = (
     Option<i64>,
 );
 
-/// An account as it is: account, book, asset, side, flags, floor, four totals, changed_at, last_seq,
-/// legs.
+/// An account as its row is: account, book, asset, side, flags, floor, four totals, changed_at,
+/// last_seq, legs, commit_id.
 pub(crate) type RawBalance = (
     i64,
     i64,
@@ -39,6 +39,7 @@ pub(crate) type RawBalance = (
     Vec<u8>,
     Vec<u8>,
     Vec<u8>,
+    i64,
     i64,
     i64,
     i64,
@@ -85,7 +86,7 @@ pub(crate) async fn balances_page(
 ) -> Result<Vec<RawBalance>, LedgerError> {
     let sql = "SELECT a.key, CAST(a.book AS BIGINT), a.asset, CAST(a.side AS BIGINT),
              CAST(b.flags AS BIGINT), b.floor, b.debits_posted, b.credits_posted, b.debits_pending,
-             b.credits_pending, b.changed_at, b.last_seq, b.legs
+             b.credits_pending, b.changed_at, b.last_seq, b.legs, b.commit_id
          FROM ledger_accounts AS a JOIN ledger_balances AS b ON b.account = a.key
          WHERE a.key > $1 ORDER BY a.key LIMIT $2";
     Ok(tx.fetch_all(sql, args![account, limit]).await?)

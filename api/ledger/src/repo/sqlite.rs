@@ -8,17 +8,17 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
-use super::{LockedRow, StoredRow, events, first_seq, holds, marks};
-use crate::book::{AccountState, Book, ChainLink, Row};
+use super::{Commit, Keeper, LockedRow, StoredRow, events, first_seq, holds, marks};
+use crate::book::{Book, ChainLink, Row, Standing};
 use crate::bytes::encode;
-use crate::{LedgerError, TenantId, TransferId};
+use crate::{AccountId, LedgerError, TenantId, TransferId};
 
 /// How many rows one statement carries; the largest that fits is taken.
 const CHUNKS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /// All accounts come in one text: a row and twelve values for each would cost more than reading them
 /// from the tables. No stored text has the control characters that separate them.
-pub(super) async fn lock_accounts(
+pub(super) async fn load_accounts(
     connection: &mut SqliteConnection,
     numbers: &[i64],
 ) -> Result<Vec<LockedRow>, LedgerError> {
@@ -27,7 +27,7 @@ pub(super) async fn lock_accounts(
              || iif(b.floor IS NULL, '-', hex(b.floor)) || char(31) || hex(b.debits_posted) || char(31)
              || hex(b.credits_posted) || char(31) || hex(b.debits_pending) || char(31)
              || hex(b.credits_pending) || char(31) || b.changed_at || char(31) || b.last_seq
-             || char(31) || b.legs, char(30))
+             || char(31) || b.legs || char(31) || b.commit_id, char(30))
          FROM json_each($1) AS j
          CROSS JOIN ledger_balances AS b ON b.account = j.value
          CROSS JOIN ledger_accounts AS a ON a.key = b.account
@@ -51,7 +51,7 @@ fn locked_row(record: &str) -> Option<LockedRow> {
     let mut total = || from_hex(fields.next()?);
     let totals = (total()?, total()?, total()?, total()?);
     let mut number = || fields.next()?.parse().ok();
-    let (changed_at, last_seq, legs) = (number()?, number()?, number()?);
+    let (changed_at, last_seq, legs, commit) = (number()?, number()?, number()?, number()?);
     let (debits, credits, debits_pending, credits_pending) = totals;
     Some((
         account,
@@ -68,6 +68,7 @@ fn locked_row(record: &str) -> Option<LockedRow> {
         changed_at,
         last_seq,
         legs,
+        commit,
     ))
 }
 
@@ -119,16 +120,19 @@ pub(super) async fn ended(
     Ok(found)
 }
 
-/// Writes what `book` decided; returns the `seq` of the first row.
+/// Writes what `book` decided.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     book: &Book,
-) -> Result<i64, LedgerError> {
+    keeper: Keeper,
+) -> Result<Commit, LedgerError> {
     let sql = "INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id";
     let commit: i64 = sqlx::query_scalar(sql).bind(book.now()).fetch_one(&mut *connection).await?;
     let first_seq = first_seq(commit)?;
     insert_rows(connection, first_seq, book.rows()).await?;
-    update_balances(connection, book.changed_accounts(), first_seq).await?;
+    if keeper == Keeper::Balances {
+        fold(connection, &book.standings(commit, first_seq)).await?;
+    }
     insert_marks(connection, &marks(book.rows(), first_seq)).await?;
     write_holds(connection, book.rows()).await?;
     for (tenant, count) in events(book.rows()) {
@@ -138,7 +142,7 @@ pub(super) async fn write(
         let query = sqlx::query(sql).bind(tenant).bind(commit).bind(count).bind(book.now());
         query.execute(&mut *connection).await?;
     }
-    Ok(first_seq)
+    Ok(Commit { id: commit, first_seq })
 }
 
 async fn insert_rows(
@@ -188,31 +192,31 @@ fn bind_row<'q>(query: Bound<'q>, seq: i64, row: &Row, first_seq: i64) -> Bound<
         .bind(prev(row.credit_link))
 }
 
-async fn update_balances(
+/// Brings the rows of these accounts up to date, where they are older.
+pub(super) async fn fold(
     connection: &mut SqliteConnection,
-    accounts: impl Iterator<Item = &AccountState>,
-    first_seq: i64,
+    states: &[(AccountId, Standing)],
 ) -> Result<(), LedgerError> {
     let insert = "INSERT INTO ledger_balances (account, debits_posted, credits_posted,
-        debits_pending, credits_pending, changed_at, last_seq, legs) VALUES ";
+        debits_pending, credits_pending, changed_at, last_seq, legs, commit_id) VALUES ";
     let update = " ON CONFLICT (account) DO UPDATE SET debits_posted = excluded.debits_posted,
         credits_posted = excluded.credits_posted, debits_pending = excluded.debits_pending,
         credits_pending = excluded.credits_pending, changed_at = excluded.changed_at,
-        last_seq = excluded.last_seq, legs = excluded.legs";
-    let mut accounts: Vec<&AccountState> = accounts.collect();
-    accounts.sort_unstable_by_key(|account| account.id);
-    for chunk in chunks(&accounts) {
-        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 8, update)));
-        for account in chunk {
+        last_seq = excluded.last_seq, legs = excluded.legs, commit_id = excluded.commit_id
+        WHERE excluded.commit_id > ledger_balances.commit_id";
+    for chunk in chunks(states) {
+        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 9, update)));
+        for (account, standing) in chunk {
             query = query
-                .bind(account.id.get())
-                .bind(encode(account.totals.debits_posted))
-                .bind(encode(account.totals.credits_posted))
-                .bind(encode(account.totals.debits_pending))
-                .bind(encode(account.totals.credits_pending))
-                .bind(account.changed_at)
-                .bind(account.last.seq(first_seq))
-                .bind(account.legs);
+                .bind(account.get())
+                .bind(encode(standing.totals.debits_posted))
+                .bind(encode(standing.totals.credits_posted))
+                .bind(encode(standing.totals.debits_pending))
+                .bind(encode(standing.totals.credits_pending))
+                .bind(standing.changed_at)
+                .bind(standing.last_seq)
+                .bind(standing.legs)
+                .bind(standing.commit);
         }
         query.execute(&mut *connection).await?;
     }

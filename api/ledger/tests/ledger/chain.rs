@@ -121,7 +121,7 @@ fn old_transfer(number: i64, blob: &str) -> String {
     )
 }
 
-/// The migrations before the chain, a hundred transfers, and the chain's.
+/// The migrations before the chain, a hundred transfers, and those since.
 async fn old_books_get_a_chain(engine: Engine) {
     let folder = tempfile::TempDir::new().unwrap();
     let (db, _test_db) = match engine {
@@ -135,14 +135,20 @@ async fn old_books_get_a_chain(engine: Engine) {
     let (old, new, blob) = match engine {
         Engine::Sqlite => (
             include_str!("../../../store/migrations/sqlite/0010_ledger.sql"),
-            include_str!("../../../store/migrations/sqlite/0018_ledger_chain.sql"),
+            concat!(
+                include_str!("../../../store/migrations/sqlite/0018_ledger_chain.sql"),
+                include_str!("../../../store/migrations/sqlite/0019_ledger_tail.sql"),
+            ),
             "x'",
         ),
         Engine::Postgres => {
             run(&mut tx, "CREATE SCHEMA old; SET LOCAL search_path = old".to_owned()).await;
             (
                 include_str!("../../../store/migrations/postgres/0010_ledger.sql"),
-                include_str!("../../../store/migrations/postgres/0018_ledger_chain.sql"),
+                concat!(
+                    include_str!("../../../store/migrations/postgres/0018_ledger_chain.sql"),
+                    include_str!("../../../store/migrations/postgres/0019_ledger_tail.sql"),
+                ),
                 "'\\x",
             )
         }

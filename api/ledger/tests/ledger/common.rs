@@ -12,6 +12,11 @@ use uuid::Uuid;
 /// 2026-03-01T12:00:00Z.
 const START: i64 = 1_772_366_400;
 
+/// All that is done to large batches and large tails, with the smallest: some are alone and some are not,
+/// and there is always something to fold and something to forget.
+pub(crate) const SMALL: TailOptions =
+    TailOptions { alone_from: 3, fold_from: 6, fold_ratio: 1, slice: 2, accounts: 5 };
+
 /// A ledger in a database of its own, with a clock that the test moves.
 pub(crate) struct Fixture {
     pub(crate) ledger: Ledger,
@@ -29,8 +34,13 @@ impl Fixture {
         let clock = Arc::new(AtomicI64::new(START));
         let seconds = Arc::clone(&clock);
         let now = move || Timestamp::from_second(seconds.load(Ordering::SeqCst)).unwrap();
-        let ledger = Ledger::with_clock(test_db.db.clone(), Arc::new(now));
+        let ledger = Ledger::with_clock(test_db.db.clone(), Arc::new(now)).with_tail(SMALL);
         Self { ledger, tenant: TenantId::new(Uuid::new_v4()), test_db, clock }
+    }
+
+    /// Another ledger on the same database, as another server has it: nothing is in its memory.
+    pub(crate) fn another(&self) -> Ledger {
+        self.ledger.clone().with_tail(SMALL)
     }
 
     /// Moves the clock.

@@ -3,11 +3,12 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::Fixture;
+use crate::common::{Fixture, SMALL};
 use api_ledger::*;
 use api_store::{Db, Engine};
 use tokio::task::JoinSet;
@@ -30,10 +31,12 @@ fn crash_child() {
     let posting = post_for_ever(url, tenant.parse().unwrap(), leg);
     // Should nobody kill it, it ends by itself.
     let _ = runtime.block_on(async { tokio::time::timeout(CHILD_LIFE_MAX, posting).await });
+    // Without an end of the runtime, which callers would take for an answer.
+    std::process::exit(0);
 }
 
 async fn post_for_ever(url: &str, tenant: TenantId, leg: Leg) -> anyhow::Result<()> {
-    let front = GroupCommit::start(Ledger::new(Db::connect(url).await?));
+    let front = GroupCommit::start(Ledger::new(Db::connect(url).await?).with_tail(SMALL));
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
         let front = front.clone();
@@ -85,7 +88,7 @@ impl Said {
 
 /// Runs the child under `wrapper` until it dies or `time` is over, and then kills it; returns what
 /// it acknowledged.
-fn run_child(wrapper: &[String], setup: &str, time: Duration) -> Said {
+fn run_child(wrapper: &[String], setup: &str, time: Duration, healed: Duration) -> Said {
     let test = std::env::current_exe().unwrap();
     let mut words = wrapper.iter().map(String::as_str).chain([
         test.to_str().unwrap(),
@@ -98,6 +101,8 @@ fn run_child(wrapper: &[String], setup: &str, time: Duration) -> Said {
         .env(CHILD, setup)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        // `strace` that is killed leaves its tracee alone: in the end both are killed as one group.
+        .process_group(0)
         .spawn()
         .unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -106,8 +111,12 @@ fn run_child(wrapper: &[String], setup: &str, time: Duration) -> Said {
     while child.try_wait().unwrap().is_none() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(5));
     }
-    // SIGKILL.
-    let _ = child.kill();
+    if !healed.is_zero() {
+        let _ = child.kill();
+        std::thread::sleep(healed);
+    }
+    let group = format!("-{}", child.id());
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
     child.wait().unwrap();
     reader.join().unwrap()
 }
@@ -132,7 +141,17 @@ impl Crash {
     }
 
     pub(crate) fn run(&mut self, wrapper: &[String], time: Duration) -> Said {
-        let said = run_child(wrapper, &self.setup, time);
+        self.run_and_heal(wrapper, time, Duration::ZERO)
+    }
+
+    /// The same; after `time` what the wrapper did to it ends, and it goes on for `healed`.
+    pub(crate) fn run_and_heal(
+        &mut self,
+        wrapper: &[String],
+        time: Duration,
+        healed: Duration,
+    ) -> Said {
+        let said = run_child(wrapper, &self.setup, time, healed);
         self.acknowledged.extend(&said.acknowledged);
         said
     }

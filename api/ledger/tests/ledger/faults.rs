@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::Fixture;
+use crate::common::{Fixture, SMALL};
 use crate::crash::Crash;
 use api_ledger::*;
 use api_store::test_server::TestServer;
@@ -21,17 +21,25 @@ const CALLERS: usize = 16;
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 const CHECKPOINT_CHILD: &str = "ROADSTEAD_LEDGER_CHECKPOINT_CHILD";
 
-/// The disk answers with errors for a while: the N-th to the M-th call.
+/// The disk answers with errors for a while: to the N-th to the M-th call of each thread, and every try
+/// has a connection and so a thread of its own.
 async fn failing_disk(syscall: &str, error: &str, message: &str) {
     let mut crash = Crash::new(Engine::Sqlite).await;
     for (from, to) in [(3, 3), (8, 14)] {
         let what = format!("error={error}:when={from}..{to}");
         let Some(wrapper) = crash.injecting(&["", "-wal"], syscall, &what) else { return };
-        let said = crash.run(&wrapper, Duration::from_millis(1_000));
+        let (time, healed) = (Duration::from_millis(1_500), Duration::from_millis(2_500));
+        let said = crash.run_and_heal(&wrapper, time, healed);
         let context = format!("{error} at {syscall} {from} to {to}");
         assert!(!said.failures.is_empty(), "{context}: nothing failed");
         let unclear = said.failures.iter().find(|failure| !failure.contains(message));
         assert_eq!(unclear, None, "{context}");
+        eprintln!(
+            "{context}: {} acked {} failures {} recovered",
+            said.acknowledged.len(),
+            said.failures.len(),
+            said.recovered
+        );
         assert!(said.recovered > 0, "{context}: nothing was posted afterwards");
         crash.verify().await;
     }
@@ -72,7 +80,7 @@ impl Load {
         let ann = ledger.open_account(&mut tx, &ann).await.unwrap();
         tx.commit().await.unwrap();
         let (stop, failures) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let front = GroupCommit::start(Ledger::new(db));
+        let front = GroupCommit::start(Ledger::new(db).with_tail(SMALL));
         let leg = Leg { debit: bank, credit: ann, amount: 1 };
         let callers = (0..CALLERS)
             .map(|_| {

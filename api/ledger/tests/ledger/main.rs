@@ -13,3 +13,4 @@ mod model;
 mod naive;
 mod posting;
 mod races;
+mod tail;

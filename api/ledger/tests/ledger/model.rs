@@ -4,7 +4,7 @@
 use crate::common::Fixture;
 use crate::naive::Naive;
 use api_ledger::*;
-use api_store::Engine;
+use api_store::{Engine, Tx};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -105,6 +105,44 @@ async fn send(front: &GroupCommit, groups: &[Vec<Transfer>]) -> Vec<Vec<Result<P
     results
 }
 
+/// Each by the ledger itself.
+async fn each(ledger: &Ledger, groups: &[Vec<Transfer>]) -> Vec<Vec<Result<Posted, Refusal>>> {
+    let mut results = Vec::new();
+    for group in groups {
+        results.push(ledger.post_group(group).await.unwrap());
+    }
+    results
+}
+
+/// Each in a transaction of the caller, a first one of which is taken back.
+async fn in_own_transactions(
+    ledger: &Ledger,
+    groups: &[Vec<Transfer>],
+) -> Vec<Vec<Result<Posted, Refusal>>> {
+    let mut results = Vec::new();
+    for group in groups {
+        for is_kept in [false, true] {
+            let mut tx = ledger.db().begin().await.unwrap();
+            let answer = ledger.post_group_in(&mut tx, group).await.unwrap();
+            if is_kept {
+                tx.commit().await.unwrap();
+                results.push(answer);
+            } else {
+                tx.rollback().await.unwrap();
+            }
+        }
+    }
+    results
+}
+
+async fn all_totals(ledger: &Ledger, tx: &mut Tx, ids: &[AccountId]) -> Vec<Totals> {
+    let mut totals = Vec::new();
+    for id in ids {
+        totals.push(ledger.balance(tx, *id, AsOf::Now).await.unwrap().totals);
+    }
+    totals
+}
+
 async fn follow_the_model(engine: Engine, seed: u64) {
     let fixture = Fixture::new(engine).await;
     let mut naive = Naive::new();
@@ -126,21 +164,38 @@ async fn follow_the_model(engine: Engine, seed: u64) {
     let mut generator =
         Generator { random, fixture: &fixture, accounts: accounts.clone(), sent: Vec::new() };
     let front = GroupCommit::start(fixture.ledger.clone());
+    // Another server on the same database.
+    let other = fixture.another();
+    let mut reader = None;
     for round in 0..ROUNDS {
         let callers = generator.random.random_range(1..=CALLERS_MAX);
         let groups: Vec<_> = (0..callers).map(|_| generator.group()).collect();
         let now = fixture.now().as_second();
-        let results = send(&front, &groups).await;
+        let results = match generator.random.random_range(0..5) {
+            0 => each(&other, &groups).await,
+            1 => in_own_transactions(&fixture.ledger, &groups).await,
+            _ => send(&front, &groups).await,
+        };
         for (group, results) in groups.iter().zip(results) {
             let answers: Vec<_> =
                 results.into_iter().map(|result| result.map(|posted| posted.outcome)).collect();
             let expected = naive.post(group, now);
             assert_eq!(answers, expected, "seed {seed}, {engine:?}, round {round}: {group:?}");
         }
-        for id in accounts.iter().take(6) {
-            let balance = fixture.balance(*id).await;
-            assert_eq!(balance.totals, naive.totals(*id), "seed {seed}, {engine:?}, {id}");
+        let totals: Vec<Totals> = accounts[..6].iter().map(|id| naive.totals(*id)).collect();
+        for ledger in [&fixture.ledger, &other, &fixture.another()] {
+            let mut tx = ledger.db().read().await.unwrap();
+            let found = all_totals(ledger, &mut tx, &accounts[..6]).await;
+            assert_eq!(found, totals, "seed {seed}, {engine:?}, round {round}");
+            tx.rollback().await.unwrap();
         }
+        // A reader that began some rounds ago sees what was then, whatever came or was folded since.
+        let (mut tx, then) = match reader.take() {
+            Some(reader) => reader,
+            None => (fixture.test_db.db.read().await.unwrap(), totals),
+        };
+        assert_eq!(all_totals(&fixture.ledger, &mut tx, &accounts[..6]).await, then);
+        reader = generator.random.random_ratio(3, 4).then_some((tx, then));
         fixture.sleep(generator.random.random_range(0..40));
     }
     fixture.assert_clean().await;

@@ -119,6 +119,7 @@ async fn promise_26_entries_balance_and_are_immutable(engine: Engine) {
     }
     f.assert_clean().await;
 
+    f.ledger.fold().await.unwrap();
     let mut tx = f.begin().await;
     let sql = "UPDATE ledger_balances SET credits_posted = debits_posted WHERE account = $1";
     tx.execute(sql, args![ann.get()]).await.unwrap();

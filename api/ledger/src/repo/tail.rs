@@ -1,0 +1,226 @@
+//! What batches changed, before it is in `ledger_balances`; and the locks that keep postings apart.
+
+use api_store::{Arg, Engine, Tx, args};
+use serde::{Deserialize, Serialize};
+
+use crate::book::Standing;
+use crate::{AccountId, LedgerError, Totals};
+
+/// The lock on PostgreSQL that all who change accounts share, and that a batch has alone.
+const LOCK: i64 = i64::from_be_bytes(*b"\0ledger\0");
+
+/// The first byte of `ledger_tail.states`.
+const FORMAT: u8 = 1;
+
+/// An entry of `ledger_tail.states`.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    account: i64,
+    debits_posted: u128,
+    credits_posted: u128,
+    debits_pending: u128,
+    credits_pending: u128,
+    changed_at: i64,
+    last_seq: i64,
+    legs: i64,
+}
+
+fn encode(states: &[(AccountId, Standing)]) -> Result<Vec<u8>, LedgerError> {
+    let stored: Vec<Stored> = states
+        .iter()
+        .map(|(account, Standing { totals, changed_at, last_seq, legs, .. })| Stored {
+            account: account.get(),
+            debits_posted: totals.debits_posted,
+            credits_posted: totals.credits_posted,
+            debits_pending: totals.debits_pending,
+            credits_pending: totals.credits_pending,
+            changed_at: *changed_at,
+            last_seq: *last_seq,
+            legs: *legs,
+        })
+        .collect();
+    postcard::to_extend(&stored, vec![FORMAT]).map_err(|_| LedgerError::damaged("tail"))
+}
+
+fn decode(commit: i64, bytes: &[u8]) -> Result<Vec<(AccountId, Standing)>, LedgerError> {
+    let damaged = || LedgerError::damaged("a row of ledger_tail cannot be read");
+    let body = bytes.strip_prefix(&[FORMAT]).ok_or_else(damaged)?;
+    let (stored, rest) = postcard::take_from_bytes::<Vec<Stored>>(body).map_err(|_| damaged())?;
+    if !rest.is_empty() {
+        return Err(damaged());
+    }
+    let standing = |stored: &Stored| Standing {
+        commit,
+        totals: Totals {
+            debits_posted: stored.debits_posted,
+            credits_posted: stored.credits_posted,
+            debits_pending: stored.debits_pending,
+            credits_pending: stored.credits_pending,
+        },
+        changed_at: stored.changed_at,
+        last_seq: stored.last_seq,
+        legs: stored.legs,
+    };
+    Ok(stored.iter().map(|stored| (AccountId::new(stored.account), standing(stored))).collect())
+}
+
+/// How far everything is; zero: there is nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Head {
+    /// The last commit.
+    pub(crate) commits: i64,
+    /// The last commit with a row in the tail.
+    pub(crate) tail: i64,
+    /// `ledger_balances` has all that the tail says up to this commit.
+    pub(crate) folded: i64,
+    /// Changes with every change of flags and floors.
+    pub(crate) terms: i64,
+}
+
+/// How far the database is, and when the commit `known` was recorded, if there is one.
+pub(crate) async fn head(tx: &mut Tx, known: i64) -> Result<(Head, Option<i64>), LedgerError> {
+    let sql = "SELECT COALESCE((SELECT MAX(id) FROM ledger_commits), 0),
+             COALESCE((SELECT MAX(commit_id) FROM ledger_tail), 0), folded, terms,
+             (SELECT recorded_at FROM ledger_commits WHERE id = $1)
+         FROM ledger_state";
+    let row: (i64, i64, i64, i64, Option<i64>) = tx.fetch_one(sql, args![known]).await?;
+    let (commits, tail, folded, terms, recorded_at) = row;
+    Ok((Head { commits, tail: tail.max(folded), folded, terms }, recorded_at))
+}
+
+/// A row of the tail.
+pub(crate) struct TailRow {
+    pub(crate) commit: i64,
+    pub(crate) recorded_at: i64,
+    pub(crate) states: Vec<(AccountId, Standing)>,
+}
+
+/// Waits until nobody else changes accounts, and keeps them out until the end of the transaction.
+pub(crate) async fn lock_alone(tx: &mut Tx) -> Result<(), LedgerError> {
+    lock(tx, "SELECT pg_advisory_xact_lock($1)").await
+}
+
+/// Waits for a batch that has [`lock_alone`], and keeps the next one out until the end of the transaction.
+pub(crate) async fn lock_shared(tx: &mut Tx) -> Result<(), LedgerError> {
+    lock(tx, "SELECT pg_advisory_xact_lock_shared($1)").await
+}
+
+/// SQLite has one writer at a time anyway.
+async fn lock(tx: &mut Tx, sql: &'static str) -> Result<(), LedgerError> {
+    if tx.engine() == Engine::Postgres {
+        tx.execute(sql, args![LOCK]).await?;
+    }
+    Ok(())
+}
+
+/// Up to `limit` rows of the tail after `commit`, in their order.
+pub(crate) async fn tail_after(
+    tx: &mut Tx,
+    commit: i64,
+    limit: i64,
+) -> Result<Vec<TailRow>, LedgerError> {
+    let sql = "SELECT t.commit_id, c.recorded_at, t.states
+         FROM ledger_tail AS t JOIN ledger_commits AS c ON c.id = t.commit_id
+         WHERE t.commit_id > $1 ORDER BY t.commit_id LIMIT $2";
+    let rows: Vec<(i64, i64, Vec<u8>)> = tx.fetch_all(sql, args![commit, limit]).await?;
+    rows.into_iter()
+        .map(|(commit, recorded_at, states)| {
+            Ok(TailRow { commit, recorded_at, states: decode(commit, &states)? })
+        })
+        .collect()
+}
+
+/// Writes what the commit changed.
+pub(crate) async fn insert_tail(
+    tx: &mut Tx,
+    commit: i64,
+    states: &[(AccountId, Standing)],
+) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO ledger_tail (commit_id, states) VALUES ($1, $2)";
+    tx.execute(sql, args![commit, encode(states)?]).await?;
+    Ok(())
+}
+
+/// Brings rows of `ledger_balances` up to date, where they are older. Ordered by account.
+pub(crate) async fn fold(tx: &mut Tx, states: &[(AccountId, Standing)]) -> Result<(), LedgerError> {
+    match tx {
+        Tx::Sqlite(tx) => super::sqlite::fold(tx, states).await,
+        Tx::Postgres(tx) => super::postgres::fold(tx, states).await,
+    }
+}
+
+/// Notes that `ledger_balances` has all up to this commit.
+pub(crate) async fn set_folded(tx: &mut Tx, commit: i64) -> Result<(), LedgerError> {
+    let sql = "UPDATE ledger_state SET folded = $1 WHERE folded < $1";
+    tx.execute(sql, args![commit]).await?;
+    Ok(())
+}
+
+/// Removes up to `limit` rows of the tail that are folded, the oldest first; returns how many.
+pub(crate) async fn remove_folded(tx: &mut Tx, limit: i64) -> Result<u64, LedgerError> {
+    let sql = "DELETE FROM ledger_tail WHERE commit_id IN (
+             SELECT commit_id FROM ledger_tail
+             WHERE commit_id <= (SELECT folded FROM ledger_state)
+             ORDER BY commit_id LIMIT $1)";
+    Ok(tx.execute(sql, args![limit]).await?)
+}
+
+/// Notes that flags or a floor changed.
+pub(crate) async fn change_terms(tx: &mut Tx) -> Result<(), LedgerError> {
+    tx.execute("UPDATE ledger_state SET terms = terms + 1", Vec::<Arg>::new()).await?;
+    Ok(())
+}
+
+/// The accounts that the commits after `commit` changed, but for those of which the tail after `folded`
+/// tells.
+pub(crate) async fn touched_after(
+    tx: &mut Tx,
+    commit: i64,
+    folded: i64,
+) -> Result<Vec<AccountId>, LedgerError> {
+    let sql = "SELECT t.debit, t.credit FROM ledger_commits AS c
+         JOIN ledger_transfers AS t ON t.seq >= c.id << 20 AND t.seq < (c.id + 1) << 20
+         WHERE c.id > $1
+             AND NOT EXISTS
+                 (SELECT 1 FROM ledger_tail AS l WHERE l.commit_id = c.id AND l.commit_id > $2)";
+    let rows: Vec<(i64, i64)> = tx.fetch_all(sql, args![commit, folded]).await?;
+    Ok(rows.into_iter().flat_map(|(debit, credit)| [debit, credit]).map(AccountId::new).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn standings_round_trip(
+            commit: i64,
+            entries: Vec<(i64, [u128; 4], i64, i64, i64)>,
+            junk in 1_usize..40,
+        ) {
+            let states: Vec<(AccountId, Standing)> = entries
+                .into_iter()
+                .map(|(account, totals, changed_at, last_seq, legs)| {
+                    let [debits_posted, credits_posted, debits_pending, credits_pending] = totals;
+                    let totals =
+                        Totals { debits_posted, credits_posted, debits_pending, credits_pending };
+                    (AccountId::new(account), Standing { commit, totals, changed_at, last_seq, legs })
+                })
+                .collect();
+            let bytes = encode(&states).unwrap();
+            prop_assert_eq!(decode(commit, &bytes).unwrap(), states);
+            let cut = bytes.len().saturating_sub(junk);
+            prop_assert!(decode(commit, bytes.get(..cut).unwrap_or_default()).is_err());
+            prop_assert!(decode(commit, &[bytes, vec![0]].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn other_formats_are_refused() {
+        assert!(decode(1, &[]).is_err());
+        assert!(decode(1, &[2, 0]).is_err());
+        assert_eq!(decode(1, &[1, 0]).unwrap(), []);
+    }
+}

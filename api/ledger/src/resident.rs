@@ -1,0 +1,460 @@
+//! Accounts in memory: what batches changed and `ledger_balances` does not have yet, and what batches
+//! need again and again.
+//!
+//! Nothing here is the only copy. All of it is read from the database, or was just made durable; each
+//! transaction first looks how far the database is and reads what is missing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api_store::Tx;
+
+use crate::book::{AccountState, Standing, Terms};
+use crate::repo::{self, Head};
+use crate::{AccountId, LedgerError};
+
+/// Rows of the tail that are read at once.
+const TAIL_PAGE: i64 = 64;
+/// Rows of the tail that a commit removes once they are folded.
+const GARBAGE_ROWS: i64 = 2;
+/// After so many commits of others, all terms are read again instead of asking what they touched.
+const COMMITS_MAX: i64 = 1024;
+/// How many accounts one statement folds.
+const FOLD_CHUNK: usize = 1 << 16;
+
+/// When batches keep what they changed in memory and in the tail, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TailOptions {
+    /// From so many transfers on, a batch has all accounts for itself on PostgreSQL and writes to the
+    /// tail; a smaller one locks and writes just its accounts, beside others. On SQLite, which has one
+    /// writer at a time, all do.
+    pub alone_from: usize,
+    /// The fewest changes of accounts in the tail that are worth folding into their rows.
+    pub fold_from: usize,
+    /// Folding begins when an account is in the tail so many times on average: each page is then
+    /// written once for many changes.
+    pub fold_ratio: usize,
+    /// How many accounts are folded with one commit, at least.
+    pub slice: usize,
+    /// How many accounts may stay in memory, with about 150 bytes each.
+    pub accounts: usize,
+}
+
+impl Default for TailOptions {
+    fn default() -> Self {
+        Self { alone_from: 256, fold_from: 1 << 18, fold_ratio: 4, slice: 256, accounts: 1_000_000 }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    standing: Standing,
+    /// Absent when `ledger_balances` may know better: it is then read.
+    terms: Option<Arc<Terms>>,
+}
+
+/// A pass over the accounts of the tail, in their order, a slice with each commit.
+#[derive(Clone, Debug)]
+struct Sweep {
+    accounts: Vec<AccountId>,
+    next: usize,
+    /// The tail's end when it began: when it is through, all up to here is folded.
+    upto: i64,
+    /// States in the tail up to there.
+    states: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    options: TailOptions,
+    entries: HashMap<AccountId, Entry>,
+    /// Most accounts have the same terms as many others.
+    terms: HashSet<Arc<Terms>>,
+    /// How far what is here goes. A commit after `head.commits` may have changed an entry with terms,
+    /// one after `head.tail` any.
+    head: Head,
+    /// When the commit `head.tail` was recorded: another time says that this is another past.
+    tail_recorded: Option<i64>,
+    /// States in the tail after `head.folded`.
+    states: usize,
+    /// About how many accounts have one of them.
+    unfolded: usize,
+    sweep: Option<Sweep>,
+    /// All rows of the tail up to `head.folded` are removed.
+    clean: bool,
+}
+
+/// What a commit folds on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    states: Vec<(AccountId, Standing)>,
+    /// Which sweep it is of.
+    upto: i64,
+    end: usize,
+    /// All up to `upto` is then folded.
+    is_last: bool,
+    garbage: i64,
+}
+
+/// What a transaction of the ledger's own has written, for when it is durable.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) before: Head,
+    pub(crate) commit: i64,
+    pub(crate) recorded_at: i64,
+    pub(crate) states: Vec<(AccountId, Standing)>,
+    pub(crate) slice: Slice,
+    pub(crate) clean: bool,
+}
+
+/// The whole tail as one transaction sees it, once it had to be read.
+#[derive(Debug, Default)]
+pub(crate) struct TailView(Option<HashMap<AccountId, Standing>>);
+
+/// Shared by all clones of a ledger.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resident {
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Resident {
+    pub(crate) fn new(options: TailOptions) -> Self {
+        Self { inner: Arc::new(Mutex::new(Inner { options, ..Inner::default() })) }
+    }
+
+    pub(crate) fn options(&self) -> TailOptions {
+        self.lock().options
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The accounts, for a transaction of the ledger's own that has written nothing: nobody else
+    /// changes any account until it ends. Those that do not exist are left out.
+    pub(crate) async fn lock_alone(
+        &self,
+        tx: &mut Tx,
+        ids: &[AccountId],
+    ) -> Result<(Head, Vec<AccountState>), LedgerError> {
+        repo::lock_alone(tx).await?;
+        let head = self.head(tx).await?;
+        self.read_tail(tx, head).await?;
+        self.forget_touched(tx, head).await?;
+        let (mut found, missing) = self.lock().accounts(ids);
+        if !missing.is_empty() {
+            let rows = repo::load_accounts(tx, &missing).await?;
+            let mut inner = self.lock();
+            found.extend(rows.into_iter().map(|row| inner.keep(row)));
+        }
+        Ok((head, found))
+    }
+
+    /// The accounts, for a transaction of anybody: each is locked, and batches are kept out.
+    pub(crate) async fn lock_shared(
+        &self,
+        tx: &mut Tx,
+        ids: &[AccountId],
+    ) -> Result<Vec<AccountState>, LedgerError> {
+        repo::lock_shared(tx).await?;
+        let tail = self.overlay(tx, ids, &mut TailView::default()).await?;
+        let mut accounts = repo::lock_accounts(tx, ids).await?;
+        for (id, _, standing) in &mut accounts {
+            *standing = tail.get(id).map_or(*standing, |newer| standing.newer(*newer));
+        }
+        Ok(accounts
+            .into_iter()
+            .map(|(id, terms, standing)| AccountState::new(id, Arc::new(terms), standing))
+            .collect())
+    }
+
+    /// What the tail says of these accounts, as `tx` sees it. To be asked before `ledger_balances` is
+    /// read: what is folded in between is then seen there. `view` is for this transaction alone.
+    pub(crate) async fn overlay(
+        &self,
+        tx: &mut Tx,
+        ids: &[AccountId],
+        view: &mut TailView,
+    ) -> Result<HashMap<AccountId, Standing>, LedgerError> {
+        if view.0.is_none() {
+            let head = self.head(tx).await?;
+            if head.tail == head.folded {
+                return Ok(HashMap::new());
+            }
+            self.read_tail(tx, head).await?;
+            if let Some(found) = self.lock().as_of(head, ids) {
+                return Ok(found);
+            }
+            // This reader began before the last commits: what was then is in the database alone.
+            view.0 = Some(whole_tail(tx, head).await?);
+        }
+        let tail = view.0.as_ref();
+        let standing = |id: &AccountId| Some((*id, *tail?.get(id)?));
+        Ok(ids.iter().filter_map(standing).collect())
+    }
+
+    /// How far the database is. Forgets everything when it is not the one that was read: it was restored,
+    /// or another server took its place that had not got the last commits.
+    async fn head(&self, tx: &mut Tx) -> Result<Head, LedgerError> {
+        let known = self.lock().head.tail;
+        let (head, recorded) = repo::head(tx, known).await?;
+        let mut inner = self.lock();
+        if known == 0 || inner.head.tail != known || head.tail < known {
+            return Ok(head);
+        }
+        match inner.tail_recorded {
+            None => inner.tail_recorded = recorded,
+            Some(_) if inner.tail_recorded == recorded => {}
+            Some(_) => *inner = Inner { options: inner.options, ..Inner::default() },
+        }
+        Ok(head)
+    }
+
+    /// Reads the rows of the tail that are not here yet.
+    async fn read_tail(&self, tx: &mut Tx, head: Head) -> Result<(), LedgerError> {
+        self.lock().folded_by_another(head.folded);
+        loop {
+            let known = self.lock().head.tail;
+            if known >= head.tail {
+                return Ok(());
+            }
+            let page = repo::tail_after(tx, known.max(head.folded), TAIL_PAGE).await?;
+            let mut inner = self.lock();
+            if page.is_empty() {
+                return Ok(());
+            }
+            if inner.head.tail == known {
+                page.iter().for_each(|row| inner.add(row.commit, row.recorded_at, &row.states));
+            }
+        }
+    }
+
+    /// Has the terms read again of what others may have changed, who wrote to `ledger_balances`.
+    async fn forget_touched(&self, tx: &mut Tx, head: Head) -> Result<(), LedgerError> {
+        let known = self.lock().head;
+        let behind = head.commits.saturating_sub(known.commits);
+        let is_all = head.terms != known.terms || !(0..=COMMITS_MAX).contains(&behind);
+        let touched = if behind > 0 && !is_all {
+            repo::touched_after(tx, known.commits, head.folded).await?
+        } else {
+            Vec::new()
+        };
+        let mut inner = self.lock();
+        if is_all {
+            inner.entries.values_mut().for_each(|entry| entry.terms = None);
+        }
+        for id in touched {
+            if let Some(entry) = inner.entries.get_mut(&id) {
+                entry.terms = None;
+            }
+        }
+        inner.head.commits = head.commits;
+        inner.head.terms = head.terms;
+        Ok(())
+    }
+
+    /// What a commit with so many states folds on the way.
+    pub(crate) fn slice(&self, states: usize) -> Slice {
+        self.lock().slice(states)
+    }
+
+    /// All that is left of a sweep, which begins when there is none.
+    pub(crate) fn whole_slice(&self) -> Slice {
+        let mut inner = self.lock();
+        if inner.sweep.is_none() {
+            inner.begin_sweep();
+        }
+        let mut slice = inner.slice(usize::MAX);
+        slice.garbage = i64::MAX;
+        slice
+    }
+
+    /// Takes over what is durable now.
+    pub(crate) fn committed(&self, written: &Written) {
+        let Written { before, commit, recorded_at, states, .. } = written;
+        let mut inner = self.lock();
+        if inner.head.tail == before.tail && *commit > before.tail {
+            inner.add(*commit, *recorded_at, states);
+        }
+        if inner.head.commits == before.commits && inner.head.tail >= *commit {
+            inner.head.commits = *commit;
+        }
+        inner.folded(&written.slice);
+        inner.clean |= written.clean;
+        if inner.is_fold_worthwhile() {
+            inner.begin_sweep();
+        }
+    }
+
+    /// Takes over that `slice` is durable.
+    pub(crate) fn folded(&self, slice: &Slice) {
+        self.lock().folded(slice);
+    }
+}
+
+async fn whole_tail(tx: &mut Tx, head: Head) -> Result<HashMap<AccountId, Standing>, LedgerError> {
+    let mut found = HashMap::new();
+    let mut commit = head.folded;
+    loop {
+        let page = repo::tail_after(tx, commit, TAIL_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        commit = last.commit;
+        found.extend(page.into_iter().flat_map(|row| row.states));
+    }
+}
+
+/// Writes what `slice` holds; true when the tail has nothing more that is folded.
+pub(crate) async fn fold(tx: &mut Tx, slice: &Slice) -> Result<bool, LedgerError> {
+    for states in slice.states.chunks(FOLD_CHUNK) {
+        repo::fold(tx, states).await?;
+    }
+    if slice.is_last {
+        repo::set_folded(tx, slice.upto).await?;
+    }
+    if slice.garbage == 0 {
+        return Ok(false);
+    }
+    Ok(repo::remove_folded(tx, slice.garbage).await? < slice.garbage.unsigned_abs())
+}
+
+impl Inner {
+    /// The accounts that are here, and those that must be read.
+    fn accounts(&self, ids: &[AccountId]) -> (Vec<AccountState>, Vec<AccountId>) {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut found = Vec::with_capacity(ids.len());
+        ids.retain(|id| {
+            let entry = self.entries.get(id);
+            let state = entry.and_then(|entry| {
+                entry
+                    .terms
+                    .as_ref()
+                    .map(|terms| AccountState::new(*id, terms.clone(), entry.standing))
+            });
+            let is_missing = state.is_none();
+            found.extend(state);
+            is_missing
+        });
+        (found, ids)
+    }
+
+    /// Keeps what was read from `ledger_balances`; returns the account as it is.
+    fn keep(&mut self, (id, terms, standing): (AccountId, Terms, Standing)) -> AccountState {
+        let terms = self.shared(terms);
+        let entry = self.entries.entry(id).or_insert(Entry { standing, terms: None });
+        entry.standing = entry.standing.newer(standing);
+        entry.terms = Some(Arc::clone(&terms));
+        AccountState::new(id, terms, entry.standing)
+    }
+
+    fn shared(&mut self, terms: Terms) -> Arc<Terms> {
+        if let Some(shared) = self.terms.get(&terms) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::new(terms);
+        self.terms.insert(Arc::clone(&shared));
+        shared
+    }
+
+    /// The accounts as a reader sees them for whom `head` is the newest; `None` when one has changed
+    /// since.
+    fn as_of(&self, head: Head, ids: &[AccountId]) -> Option<HashMap<AccountId, Standing>> {
+        if self.head.folded > head.folded || self.head.tail < head.tail {
+            return None;
+        }
+        let mut found = HashMap::with_capacity(ids.len());
+        for id in ids {
+            let Some(entry) = self.entries.get(id) else { continue };
+            if entry.standing.commit > head.tail {
+                return None;
+            }
+            found.insert(*id, entry.standing);
+        }
+        Some(found)
+    }
+
+    /// Adds a row of the tail: the one after `head.tail`.
+    fn add(&mut self, commit: i64, recorded_at: i64, states: &[(AccountId, Standing)]) {
+        for (id, standing) in states {
+            let entry = self.entries.entry(*id);
+            let entry =
+                entry.or_insert_with(|| Entry { standing: Standing::default(), terms: None });
+            if entry.standing.commit <= self.head.folded {
+                self.unfolded = self.unfolded.saturating_add(1);
+            }
+            entry.standing = entry.standing.newer(*standing);
+        }
+        self.states = self.states.saturating_add(states.len());
+        self.head.tail = commit;
+        self.tail_recorded = Some(recorded_at);
+    }
+
+    const fn is_fold_worthwhile(&self) -> bool {
+        let TailOptions { fold_from, fold_ratio, accounts, .. } = self.options;
+        let often =
+            self.states >= fold_from && self.states >= self.unfolded.saturating_mul(fold_ratio);
+        self.sweep.is_none() && (often || self.unfolded >= accounts)
+    }
+
+    fn begin_sweep(&mut self) {
+        let folded = self.head.folded;
+        let is_unfolded =
+            |(id, entry): (&AccountId, &Entry)| (entry.standing.commit > folded).then_some(*id);
+        let mut accounts: Vec<AccountId> = self.entries.iter().filter_map(is_unfolded).collect();
+        accounts.sort_unstable();
+        self.sweep = Some(Sweep { accounts, next: 0, upto: self.head.tail, states: self.states });
+    }
+
+    /// As much of the sweep as ends it before as many states again as it has to fold have come.
+    fn slice(&self, states: usize) -> Slice {
+        let garbage = if self.clean { 0 } else { GARBAGE_ROWS };
+        let Some(sweep) = &self.sweep else { return Slice { garbage, ..Slice::default() } };
+        let share = states.saturating_mul(sweep.accounts.len()).saturating_mul(2);
+        let length = share.checked_div(sweep.states).unwrap_or(usize::MAX).max(self.options.slice);
+        let end = sweep.next.saturating_add(length).min(sweep.accounts.len());
+        let accounts = sweep.accounts.get(sweep.next..end).unwrap_or_default();
+        let standing = |id: &AccountId| Some((*id, self.entries.get(id)?.standing));
+        Slice {
+            states: accounts.iter().filter_map(standing).collect(),
+            upto: sweep.upto,
+            end,
+            is_last: end == sweep.accounts.len(),
+            garbage,
+        }
+    }
+
+    fn folded(&mut self, slice: &Slice) {
+        let Some(sweep) = self.sweep.as_mut().filter(|sweep| sweep.upto == slice.upto) else {
+            return;
+        };
+        sweep.next = sweep.next.max(slice.end);
+        if slice.is_last {
+            let states = self.states.saturating_sub(sweep.states);
+            self.set_folded(slice.upto, states);
+        }
+    }
+
+    fn folded_by_another(&mut self, upto: i64) {
+        if upto > self.head.folded {
+            self.set_folded(upto, 0);
+        }
+    }
+
+    fn set_folded(&mut self, upto: i64, states: usize) {
+        self.sweep = None;
+        self.clean = false;
+        self.head.folded = upto;
+        if self.head.tail < upto {
+            self.head.tail = upto;
+            self.tail_recorded = None;
+        }
+        self.states = states;
+        if self.entries.len() > self.options.accounts {
+            self.entries.retain(|_, entry| entry.standing.commit > upto);
+            self.terms.retain(|terms| Arc::strong_count(terms) > 1);
+        }
+        let unfolded = self.entries.values().filter(|entry| entry.standing.commit > upto);
+        self.unfolded = unfolded.count();
+    }
+}
