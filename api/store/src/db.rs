@@ -18,6 +18,8 @@ const READERS_MAX: u32 = 8;
 const SQLITE_WRITER_CACHE: &str = "-131072";
 /// 160 MiB: a page that is written again and again is copied into the file once for all of it.
 const SQLITE_CHECKPOINT_PAGES: &str = "40000";
+/// A server that is away is told to the caller this soon: it may be back in a moment, or not.
+const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 
 /// Which database engine is behind a [`Db`].
@@ -94,7 +96,7 @@ impl Db {
         let options = options.options([("synchronous_commit", "on"), ("lock_timeout", "20s")]);
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .acquire_timeout(POSTGRES_ACQUIRE_TIMEOUT)
             .connect_with(options)
             .await?;
         Ok(Self { pools: Pools::Postgres(pool) })

@@ -11,6 +11,8 @@ use std::time::Duration;
 use crate::common::{Fixture, SMALL};
 use crate::crash::Crash;
 use api_ledger::*;
+use api_store::test_db::TestDb;
+use api_store::test_disk::TestDisk;
 use api_store::test_server::TestServer;
 use api_store::{Db, Engine, StoreError, args};
 use sqlx::Connection as _;
@@ -339,41 +341,13 @@ async fn sqlite_without_its_wal_is_refused() {
     assert!(balance.posted().or_zero() < 2 * crash.acknowledged.len() as u128);
 }
 
-/// A file system of this size in memory; `None` without the right to mount one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(megabytes: u32) -> Option<Self> {
-        let folder = tempfile::TempDir::new().unwrap();
-        let size = format!("size={megabytes}m,mode=0777");
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .status();
-        if mount.is_ok_and(|status| status.success()) {
-            return Some(Self(folder));
-        }
+/// The disk, unless it cannot be mounted here.
+fn mounted(disk: Result<Option<TestDisk>, StoreError>) -> Option<TestDisk> {
+    let disk = disk.unwrap();
+    if disk.is_none() {
         println!("not run: no right to mount a file system");
-        None
     }
-
-    /// Takes all the space that is left.
-    fn fill(&self) {
-        let zeros = vec![0; 1 << 16];
-        let mut file = std::fs::File::create(self.0.path().join("filler")).unwrap();
-        while std::io::Write::write_all(&mut file, &zeros).is_ok() {}
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.0.path().join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
+    disk
 }
 
 async fn until_it_fails(load: &Load, before: usize) {
@@ -389,15 +363,15 @@ async fn until_it_fails(load: &Load, before: usize) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a campaign, for .ci/long: it mounts a file system"]
 async fn sqlite_goes_on_when_a_full_disk_has_space_again() {
-    let Some(disk) = SmallDisk::mount(64) else { return };
-    let db = Db::open_sqlite(&disk.0.path().join("test.db")).await.unwrap();
+    let Some(disk) = mounted(TestDisk::in_memory(64)) else { return };
+    let db = Db::open_sqlite(&disk.path().join("test.db")).await.unwrap();
     db.migrate().await.unwrap();
     let load = Load::start(Ledger::new(db.clone()), db.clone()).await;
     for _ in 0..5 {
         let before = load.failures.load(Ordering::SeqCst);
-        disk.fill();
+        disk.fill().unwrap();
         until_it_fails(&load, before).await;
-        disk.free();
+        disk.free().unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     load.finish(1).await;
@@ -407,16 +381,50 @@ async fn sqlite_goes_on_when_a_full_disk_has_space_again() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a campaign, for .ci/long: it mounts a file system"]
 async fn postgres_goes_on_when_a_full_disk_has_space_again() {
-    let Some(disk) = SmallDisk::mount(160) else { return };
-    let server = TestServer::start(disk.0.path()).await.unwrap();
+    let Some(disk) = mounted(TestDisk::in_memory(160)) else { return };
+    let server = TestServer::start(&disk.path()).await.unwrap();
     let ledger = Ledger::new(server.db().await.unwrap());
     let load = Load::start(ledger, server.db().await.unwrap()).await;
     for _ in 0..5 {
         let before = load.failures.load(Ordering::SeqCst);
-        disk.fill();
+        disk.fill().unwrap();
         until_it_fails(&load, before).await;
-        disk.free();
+        disk.free().unwrap();
         tokio::time::sleep(Duration::from_millis(1_500)).await;
     }
     load.finish(1).await;
+}
+
+/// The disk reports an error, and the kernel mounts the file system read-only under the open database.
+/// Only unmounting and checking it ends that, so the process has to be started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_survives_a_file_system_that_is_mounted_read_only() {
+    let Some(disk) = mounted(TestDisk::breakable(64)) else { return };
+    let test_db = TestDb::sqlite_in(&disk.path()).await.unwrap();
+    let url = test_db.url.clone();
+    let mut crash = Crash::in_fixture(Fixture::of(test_db)).await;
+    crash.fixture.test_db.db.close().await;
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(800));
+            disk.break_down().unwrap();
+        });
+        crash.run(&["env".to_owned()], Duration::from_millis(1_600))
+    });
+    println!("{} acknowledged, then {:?}", said.acknowledged.len(), said.failures.first());
+    assert!(!said.acknowledged.is_empty());
+    assert_eq!(said.recovered, 0, "it wrote to a read-only file system");
+    for failure in &said.failures {
+        let known = ["disk I/O error", "readonly database", "unable to open database file"];
+        assert!(known.iter().any(|words| failure.contains(words)), "{failure}");
+    }
+    disk.mend().unwrap();
+    let db = Db::connect(&url).await.unwrap();
+    crash.verify_in(&Ledger::new(db.clone())).await;
+    db.close().await;
+    let said = crash.run(&["env".to_owned()], Duration::from_millis(700));
+    assert!(!said.acknowledged.is_empty() && said.failures.is_empty(), "{:?}", said.failures);
+    let db = Db::connect(&url).await.unwrap();
+    crash.verify_in(&Ledger::new(db.clone())).await;
+    db.close().await;
 }

@@ -116,7 +116,6 @@ async fn promise_29_a_cancel_and_a_signature_never_both_happen() {
         }
     }
     assert_eq!(paid + cancelled, PAYOUTS);
-    println!("{paid} paid, {cancelled} cancelled");
     assert_eq!(world.available(&alice, "RTT").await, u128::from(cancelled) * RTT);
     world.books_agree().await;
 }
