@@ -17,8 +17,8 @@ use crate::{AccountId, LedgerError};
 const TAIL_PAGE: i64 = 64;
 /// Rows of the tail that a commit removes once they are folded.
 const GARBAGE_ROWS: i64 = 2;
-/// After so many commits of others, all terms are read again instead of asking what they touched.
-const COMMITS_MAX: i64 = 1024;
+/// After so many commits of others, or changes of terms, all are read again instead of asking which.
+const CHANGES_MAX: i64 = 1024;
 /// How many accounts one statement folds.
 const FOLD_CHUNK: usize = 1 << 16;
 
@@ -42,7 +42,7 @@ pub struct TailOptions {
 
 impl Default for TailOptions {
     fn default() -> Self {
-        Self { alone_from: 256, fold_from: 1 << 18, fold_ratio: 4, slice: 256, accounts: 1_000_000 }
+        Self { alone_from: 256, fold_from: 1 << 18, fold_ratio: 8, slice: 256, accounts: 1_000_000 }
     }
 }
 
@@ -232,13 +232,17 @@ impl Resident {
     /// Has the terms read again of what others may have changed, who wrote to `ledger_balances`.
     async fn forget_touched(&self, tx: &mut Tx, head: Head) -> Result<(), LedgerError> {
         let known = self.lock().head;
-        let behind = head.commits.saturating_sub(known.commits);
-        let is_all = head.terms != known.terms || !(0..=COMMITS_MAX).contains(&behind);
-        let touched = if behind > 0 && !is_all {
-            repo::touched_after(tx, known.commits, head.folded).await?
-        } else {
-            Vec::new()
-        };
+        let commits = head.commits.saturating_sub(known.commits);
+        let terms = head.terms.saturating_sub(known.terms);
+        let few = 0..=CHANGES_MAX;
+        let is_all = !few.contains(&commits) || !few.contains(&terms);
+        let mut touched = Vec::new();
+        if commits > 0 && !is_all {
+            touched = repo::touched_after(tx, known.commits, head.folded).await?;
+        }
+        if terms > 0 && !is_all {
+            touched.extend(repo::terms_after(tx, known.terms).await?);
+        }
         let mut inner = self.lock();
         if is_all {
             inner.entries.values_mut().for_each(|entry| entry.terms = None);

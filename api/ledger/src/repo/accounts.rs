@@ -165,7 +165,7 @@ pub(crate) async fn set_flags(
     let sql = "UPDATE ledger_balances SET flags = (flags | $2) & ~$3 WHERE account = $1";
     match tx.execute(sql, args![id.get(), set, clear]).await? {
         0 => Err(LedgerError::UnknownAccount),
-        _ => super::tail::change_terms(tx).await,
+        _ => super::tail::note_terms(tx, id).await,
     }
 }
 
@@ -176,7 +176,7 @@ pub(crate) async fn set_floor(tx: &mut Tx, id: AccountId, floor: Floor) -> Resul
     let sql = "UPDATE ledger_balances SET floor = $2 WHERE account = $1";
     match tx.execute(sql, args![id.get(), floor]).await? {
         0 => Err(LedgerError::UnknownAccount),
-        _ => super::tail::change_terms(tx).await,
+        _ => super::tail::note_terms(tx, id).await,
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) use read::{
 };
 pub(crate) use tail::{
     Head, TailRow, fold, head, insert_tail, lock_alone, lock_shared, remove_folded, set_folded,
-    tail_after, touched_after,
+    tail_after, terms_after, touched_after,
 };
 
 /// The bits of `ledger_transfers.seq` that count within a commit.

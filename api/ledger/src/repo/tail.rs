@@ -1,6 +1,6 @@
 //! What batches changed, before it is in `ledger_balances`; and the locks that keep postings apart.
 
-use api_store::{Arg, Engine, Tx, args};
+use api_store::{Engine, Tx, args};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Standing;
@@ -73,14 +73,15 @@ pub(crate) struct Head {
     pub(crate) tail: i64,
     /// `ledger_balances` has all that the tail says up to this commit.
     pub(crate) folded: i64,
-    /// Changes with every change of flags and floors.
+    /// The last change of an account's flags or floor.
     pub(crate) terms: i64,
 }
 
 /// How far the database is, and when the commit `known` was recorded, if there is one.
 pub(crate) async fn head(tx: &mut Tx, known: i64) -> Result<(Head, Option<i64>), LedgerError> {
     let sql = "SELECT COALESCE((SELECT MAX(id) FROM ledger_commits), 0),
-             COALESCE((SELECT MAX(commit_id) FROM ledger_tail), 0), folded, terms,
+             COALESCE((SELECT MAX(commit_id) FROM ledger_tail), 0), folded,
+             COALESCE((SELECT MAX(id) FROM ledger_terms), 0),
              (SELECT recorded_at FROM ledger_commits WHERE id = $1)
          FROM ledger_state";
     let row: (i64, i64, i64, i64, Option<i64>) = tx.fetch_one(sql, args![known]).await?;
@@ -165,10 +166,17 @@ pub(crate) async fn remove_folded(tx: &mut Tx, limit: i64) -> Result<u64, Ledger
     Ok(tx.execute(sql, args![limit]).await?)
 }
 
-/// Notes that flags or a floor changed.
-pub(crate) async fn change_terms(tx: &mut Tx) -> Result<(), LedgerError> {
-    tx.execute("UPDATE ledger_state SET terms = terms + 1", Vec::<Arg>::new()).await?;
+/// Notes that flags or the floor of an account changed.
+pub(crate) async fn note_terms(tx: &mut Tx, account: AccountId) -> Result<(), LedgerError> {
+    tx.execute("INSERT INTO ledger_terms (account) VALUES ($1)", args![account.get()]).await?;
     Ok(())
+}
+
+/// The accounts whose flags or floor changed after the change `id`.
+pub(crate) async fn terms_after(tx: &mut Tx, id: i64) -> Result<Vec<AccountId>, LedgerError> {
+    let sql = "SELECT account FROM ledger_terms WHERE id > $1";
+    let rows: Vec<(i64,)> = tx.fetch_all(sql, args![id]).await?;
+    Ok(rows.into_iter().map(|(account,)| AccountId::new(account)).collect())
 }
 
 /// The accounts that the commits after `commit` changed, but for those of which the tail after `folded`

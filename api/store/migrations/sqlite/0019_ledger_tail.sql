@@ -13,7 +13,12 @@ UPDATE ledger_balances SET commit_id = coalesce((SELECT max(id) FROM ledger_comm
 
 CREATE TABLE ledger_state (
     one BIGINT PRIMARY KEY CHECK (one = 1),
-    folded BIGINT NOT NULL, -- ledger_balances has all that ledger_tail says up to this commit
-    terms BIGINT NOT NULL   -- counts the changes of flags and floors
+    folded BIGINT NOT NULL -- ledger_balances has all that ledger_tail says up to this commit
 );
-INSERT INTO ledger_state (one, folded, terms) VALUES (1, 0, 0);
+INSERT INTO ledger_state (one, folded) VALUES (1, 0);
+
+-- A row for each change of an account's flags or floor, for those who have the account in memory.
+CREATE TABLE ledger_terms (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account BIGINT NOT NULL REFERENCES ledger_accounts (key)
+);
