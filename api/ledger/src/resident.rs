@@ -139,6 +139,7 @@ impl Resident {
     ) -> Result<(Head, Vec<AccountState>), LedgerError> {
         repo::lock_alone(tx).await?;
         let head = self.head(tx).await?;
+        self.lock().forget_if_ahead_of(head);
         self.read_tail(tx, head).await?;
         self.forget_touched(tx, head).await?;
         let (mut found, missing) = self.lock().accounts(ids);
@@ -205,7 +206,7 @@ impl Resident {
         match inner.tail_recorded {
             None => inner.tail_recorded = recorded,
             Some(_) if inner.tail_recorded == recorded => {}
-            Some(_) => *inner = Inner { options: inner.options, ..Inner::default() },
+            Some(_) => inner.forget(),
         }
         Ok(head)
     }
@@ -322,6 +323,17 @@ pub(crate) async fn fold(tx: &mut Tx, slice: &Slice) -> Result<bool, LedgerError
 }
 
 impl Inner {
+    fn forget(&mut self) {
+        *self = Self { options: self.options, ..Self::default() };
+    }
+
+    /// Forgets everything when the database has less than is here, which was durable once.
+    fn forget_if_ahead_of(&mut self, head: Head) {
+        if self.head.tail > head.tail {
+            self.forget();
+        }
+    }
+
     /// The accounts that are here, and those that must be read.
     fn accounts(&self, ids: &[AccountId]) -> (Vec<AccountState>, Vec<AccountId>) {
         let mut ids = ids.to_vec();

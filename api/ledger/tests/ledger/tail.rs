@@ -115,8 +115,14 @@ async fn damage_to_the_tail_is_found(engine: Engine) {
     }
 }
 
-/// The database is restored under a running server, and another one goes on.
+/// The database is restored under a running server, which goes on first, or after another one.
 async fn another_past_is_noticed(engine: Engine) {
+    for goes_on_first in [true, false] {
+        another_past(engine, goes_on_first).await;
+    }
+}
+
+async fn another_past(engine: Engine, goes_on_first: bool) {
     let (f, bank, ann) = fixture(engine).await;
     for id in 1..=5 {
         f.post(&f.transfer(id, bank, ann, 100)).await.unwrap();
@@ -143,6 +149,10 @@ async fn another_past_is_noticed(engine: Engine) {
     assert_eq!(balance.posted().or_zero(), 300, "read");
     tx.rollback().await.unwrap();
     f.sleep(1);
+    if goes_on_first {
+        let refused = f.post(&f.transfer(10, ann, bank, 301)).await;
+        assert_eq!(refused, Err(Refusal::InsufficientFunds));
+    }
     let other = f.another().with_tail(NEVER);
     for id in 11..=13 {
         other.post(&f.transfer(id, bank, ann, 1)).await.unwrap();
