@@ -172,7 +172,9 @@ impl Webhooks {
         types: &EventTypes,
     ) -> Result<(), WebhookError> {
         known(tx, tenant, id).await?;
-        Ok(repo::set_types(tx, id, types).await?)
+        repo::set_types(tx, id, types).await?;
+        // It may wait for the next attempt at something that it is not told about any more.
+        Ok(repo::wake(tx, id, self.now()).await?)
     }
 
     /// Up to `limit` events that were given up, after the place `after`.

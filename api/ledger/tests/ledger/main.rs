@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod common;
+mod accounts;
 mod chain;
 mod clients;
 mod crash;
@@ -11,6 +12,7 @@ mod faults;
 mod history;
 mod model;
 mod naive;
+mod pending;
 mod posting;
 mod races;
 mod tail;
