@@ -270,7 +270,8 @@ fn a_receiver_and_a_reader_choose_types_of_events(world: &World) {
         |types: Value| world.tenant.put(&format!("{path}/types"), &json!({ "types": types }));
     assert_eq!(choose(json!(["loan.*"])).refusal(), (422, "unprocessable"));
     assert_eq!(choose(json!(["ledger.pending"])).expect(200)["types"], json!(["ledger.pending"]));
-    let replay = json!({ "first": 1, "last": 5 });
+    // The last of the range is the one that is sent, so that nothing of it is left for the next choice.
+    let replay = json!({ "first": 1, "last": 4 });
     assert_eq!(world.tenant.post(&format!("{path}/replay"), &replay).status, 202);
     assert_eq!(receiver.places(1), [4]);
     assert_eq!(choose(json!([])).expect(200)["types"], json!([]));
