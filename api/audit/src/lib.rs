@@ -19,7 +19,6 @@ mod service_level;
 mod subjects;
 mod tiles;
 mod tree;
-mod witnesses;
 
 pub use anchors::{Anchor, AnchorState, AnchorUpdate};
 pub use bulk::Appended;

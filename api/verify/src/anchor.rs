@@ -6,7 +6,7 @@ mod rlp;
 mod solana;
 mod trie;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -89,7 +89,11 @@ pub enum AnchorError {
 
 /// Blocks that the reader holds to be on their chains, by whatever means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedBlocks(BTreeSet<(String, String)>);
+pub struct TrustedBlocks {
+    hashes: BTreeSet<(String, String)>,
+    /// The Merkle roots of Bitcoin headers that were given whole, with hash and time.
+    merkle_roots: BTreeMap<Hash, (String, u32)>,
+}
 
 impl TrustedBlocks {
     /// Reads lines of `<CAIP-2 id> <block hash>`; a Bitcoin header of 80 bytes in hex may stand for
@@ -98,7 +102,7 @@ impl TrustedBlocks {
     /// # Errors
     /// The number of the first line that is neither.
     pub fn parse(lines: &str) -> Result<Self, usize> {
-        let mut trusted = BTreeSet::new();
+        let mut trusted = Self::default();
         for (number, line) in (1..).zip(lines.lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -108,17 +112,33 @@ impl TrustedBlocks {
             let bytes = text::hex_bytes(block.trim()).ok_or(number)?;
             let hash = match bytes.len() {
                 32 => hex::encode(bytes),
-                80 => bitcoin::display_hash(&bitcoin::double_sha256(&bytes)),
+                80 => trusted.add_header(&bytes),
                 _ => return Err(number),
             };
-            trusted.insert((chain.to_owned(), hash));
+            trusted.hashes.insert((chain.to_owned(), hash));
         }
-        Ok(Self(trusted))
+        Ok(trusted)
+    }
+
+    /// Adds a Bitcoin header of 80 bytes; its hash.
+    fn add_header(&mut self, header: &[u8]) -> String {
+        let hash = bitcoin::display_hash(&bitcoin::double_sha256(header));
+        let (root, rest) = header[36..].split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
+        let time = rest.first_chunk::<4>().map_or(0, |time| u32::from_le_bytes(*time));
+        self.merkle_roots.insert(*root, (hash.clone(), time));
+        hash
+    }
+
+    /// The hash and the time of the Bitcoin header with this Merkle root (in the order in which it stands
+    /// there), if that was given whole.
+    #[must_use]
+    pub fn with_merkle_root(&self, root: &Hash) -> Option<(&str, u32)> {
+        self.merkle_roots.get(root).map(|(hash, time)| (hash.as_str(), *time))
     }
 
     fn has(&self, chain: &str, block: &str) -> bool {
         let block = block.strip_prefix("0x").unwrap_or(block);
-        self.0.contains(&(chain.to_owned(), block.to_owned()))
+        self.hashes.contains(&(chain.to_owned(), block.to_owned()))
     }
 }
 

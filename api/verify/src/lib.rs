@@ -12,6 +12,7 @@ pub mod ots;
 pub mod policy;
 pub mod receipt;
 pub mod report;
+pub mod stamp;
 mod text;
 mod verify;
 mod words;

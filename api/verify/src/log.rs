@@ -23,7 +23,7 @@ pub enum LogError {
     #[error("the checkpoint is forged: {0}")]
     Forged(#[from] NoteError),
     /// No trusted key signed the log's checkpoint.
-    #[error("the checkpoint is not signed by a log that you trust: it names {0:?}")]
+    #[error("the checkpoint is not signed by a log that you trust for its size: it names {0:?}")]
     UntrustedLog(String),
     /// A kept checkpoint or receipt is of another log.
     #[error("what was kept is of another log, {0:?}")]
@@ -164,14 +164,9 @@ pub fn audit(
 }
 
 fn is_signed(checkpoint: &Checkpoint, policy: &Policy) -> Result<bool, LogError> {
-    let mut signed = false;
-    for key in policy.logs.iter().filter(|key| key.name == checkpoint.origin) {
-        signed |= checkpoint.note.signed_by(key)?;
-    }
-    if !signed && !policy.logs.is_empty() {
-        return Err(LogError::UntrustedLog(checkpoint.origin.clone()));
-    }
-    Ok(signed)
+    let signers = policy.signers(checkpoint)?;
+    let signers = signers.ok_or_else(|| LogError::UntrustedLog(checkpoint.origin.clone()))?;
+    Ok(!signers.is_empty())
 }
 
 struct Audit<R> {

@@ -41,6 +41,10 @@ struct Arguments {
     /// With --log: a kept receipt or checkpoint that the log must still contain; may be repeated.
     #[arg(long = "keep", requires = "log")]
     kept: Vec<PathBuf>,
+    /// An OpenTimestamps proof: say whether it stamps the file that is given as the receipt, or a
+    /// checkpoint in it. With --headers, a Bitcoin header of 80 bytes shows since when.
+    #[arg(long, conflicts_with_all = ["log", "policy", "keys", "nodes"])]
+    ots: Option<PathBuf>,
     /// Whom to trust, and how many anchors are wanted (C2SP tlog-policy, with `anchor` lines).
     #[arg(long)]
     policy: Option<PathBuf>,
@@ -91,6 +95,11 @@ fn run(arguments: &Arguments) -> Result<Answer, String> {
         return audit_log(folder, &policy, kept);
     }
     let receipt = read(arguments.receipt.as_deref().unwrap_or(Path::new("-")))?;
+    if let Some(proof) = &arguments.ots {
+        let bytes =
+            std::fs::read(proof).map_err(|error| format!("{}: {error}", proof.display()))?;
+        return Ok(api_verify::stamp::judge(&receipt, &bytes, &trusted));
+    }
     let examined = api_verify::parse(&receipt)
         .and_then(|receipt| Ok((api_verify::examine(&receipt, &policy, &trusted)?, receipt)));
     let language = arguments.language;

@@ -1,4 +1,8 @@
-//! Whom the reader trusts: the C2SP `tlog-policy` format, and two kinds of lines of our own.
+//! Whom the reader trusts: the C2SP `tlog-policy` format, and three kinds of lines of our own.
+//!
+//! `era <log's key> <from> [<until>]` lets the key of a log, named above, count for checkpoints of at
+//! least `from` leaves, and of fewer than `until`: a key that was replaced, perhaps because it was
+//! stolen, signs nothing newer.
 //!
 //! `anchor <CAIP-2 id> [<contract>]` names a chain that counts, and on an EVM chain the contract
 //! that must have recorded the checkpoint; `anchors <k>` asks for so many of them to be proved.
@@ -6,7 +10,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use crate::checkpoint::Checkpoint;
 use crate::note::{KeyKind, NoteError, VerifierKey};
+use crate::text::decimal;
 
 const NONE: &str = "none";
 
@@ -29,6 +35,14 @@ pub struct AnchorRule {
     pub contract: Option<String>,
 }
 
+/// For which checkpoints a log's key counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Era {
+    key: [u8; 32],
+    from: u64,
+    until: Option<u64>,
+}
+
 /// Whom the reader trusts and how much is to be proved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -36,6 +50,7 @@ pub struct Policy {
     pub logs: Vec<VerifierKey>,
     /// Witnesses by their names in the policy.
     pub witnesses: Vec<(String, VerifierKey)>,
+    eras: Vec<Era>,
     groups: BTreeMap<String, (usize, Vec<String>)>,
     quorum: Option<String>,
     /// Chains whose anchors count. Empty: all do.
@@ -69,6 +84,26 @@ impl Policy {
         self.quorum.as_ref().is_none_or(|name| self.has_witnessed(name, cosigners))
     }
 
+    /// The trusted keys of this log that signed the checkpoint in their eras. A policy that names logs
+    /// demands one; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`NoteError::BadSignature`] when the signature of any trusted key of this log is false.
+    pub fn signers(&self, checkpoint: &Checkpoint) -> Result<Option<Vec<String>>, NoteError> {
+        let mut signers = Vec::new();
+        for key in self.logs.iter().filter(|key| key.name == checkpoint.origin) {
+            if checkpoint.note.signed_by(key)? && self.is_in_era(key, checkpoint.size) {
+                signers.push(key.to_string());
+            }
+        }
+        Ok(Some(signers).filter(|signers| !signers.is_empty() || self.logs.is_empty()))
+    }
+
+    fn is_in_era(&self, key: &VerifierKey, size: u64) -> bool {
+        let era = self.eras.iter().find(|era| era.key == key.public_key());
+        era.is_none_or(|era| era.from <= size && era.until.is_none_or(|until| size < until))
+    }
+
     fn has_witnessed(&self, name: &String, cosigners: &[String]) -> bool {
         match self.groups.get(name) {
             Some((threshold, members)) => {
@@ -87,6 +122,8 @@ impl Policy {
     fn line(&mut self, words: &[&str], quorums: &mut usize) -> Result<(), String> {
         match words {
             ["log", key] | ["log", key, _] => self.log(key),
+            ["era", key, from] => self.era(key, from, None),
+            ["era", key, from, until] => self.era(key, from, Some(until)),
             ["witness", name, key] | ["witness", name, key, _] => self.witness(name, key),
             ["group", name, threshold, members @ ..] => self.group(name, threshold, members),
             ["quorum", name] => {
@@ -115,6 +152,23 @@ impl Policy {
             return Err("this log was named before".to_owned());
         }
         self.logs.push(key);
+        Ok(())
+    }
+
+    fn era(&mut self, key: &str, from: &str, until: Option<&str>) -> Result<(), String> {
+        let key = parse_key(key, KeyKind::Log)?.public_key();
+        let named = self.logs.iter().any(|log| log.public_key() == key);
+        if !named || self.eras.iter().any(|era| era.key == key) {
+            return Err(
+                "an era is for a log that is named above, and there is one for each".to_owned()
+            );
+        }
+        let size = |text: &str| decimal(text).ok_or("an era is from one size to another");
+        let (from, until) = (size(from)?, until.map(size).transpose()?);
+        if until.is_some_and(|until| until <= from) {
+            return Err("the era ends before it begins".to_owned());
+        }
+        self.eras.push(Era { key, from, until });
         Ok(())
     }
 

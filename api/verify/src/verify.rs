@@ -30,7 +30,7 @@ pub enum VerifyError {
     #[error("the checkpoint is forged: {0}")]
     Forged(#[from] NoteError),
     /// The log is none of those that the reader trusts.
-    #[error("the checkpoint is not signed by a log that you trust: it names {0:?}")]
+    #[error("the checkpoint is not signed by a log that you trust for its size: it names {0:?}")]
     UntrustedLog(String),
     /// An anchored checkpoint does not continue the one of the proof.
     #[error("anchor {number}: its checkpoint does not continue the log of the proof: {reason}")]
@@ -145,16 +145,8 @@ fn open_record(record: &Record) -> Result<(Hash, RecordReport), VerifyError> {
 
 /// The trusted keys of this log that signed the checkpoint. A policy that names logs demands one.
 fn signers(checkpoint: &Checkpoint, policy: &Policy) -> Result<Vec<String>, VerifyError> {
-    let mut signed_by = Vec::new();
-    for key in policy.logs.iter().filter(|key| key.name == checkpoint.origin) {
-        if checkpoint.note.signed_by(key)? {
-            signed_by.push(key.to_string());
-        }
-    }
-    if signed_by.is_empty() && !policy.logs.is_empty() {
-        return Err(VerifyError::UntrustedLog(checkpoint.origin.clone()));
-    }
-    Ok(signed_by)
+    let signers = policy.signers(checkpoint)?;
+    signers.ok_or_else(|| VerifyError::UntrustedLog(checkpoint.origin.clone()))
 }
 
 fn cosigners(checkpoint: &Checkpoint, policy: &Policy) -> Result<Vec<Cosignature>, VerifyError> {

@@ -116,3 +116,41 @@ fn a_node_that_does_not_answer_leaves_it_incomplete() {
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("an answer of the node of eip155:31337"), "{said}");
 }
+
+/// A proof of one step: the digest of the stamped file is the Merkle root of a block.
+#[test]
+fn an_ots_proof_is_judged_beside_what_it_stamps() {
+    use sha2::{Digest as _, Sha256};
+    let folder = tempfile::TempDir::new().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let receipt: Value =
+        serde_json::from_slice(&std::fs::read(vectors().join("good-plain.json")).unwrap()).unwrap();
+    let note = receipt["proof"].as_str().unwrap().split_once("\n\n").unwrap().1;
+    let text = format!("{}\n", note.split_once("\n\n").unwrap().0);
+    let digest = Sha256::digest(&text);
+    let magic = b"\x00OpenTimestamps\x00\x00Proof\x00\xbf\x89\xe2\xe8\x84\xe8\x92\x94\x01\x08";
+    let bitcoin = [0x00, 0x05, 0x88, 0x96, 0x0d, 0x73, 0xd7, 0x19, 0x01, 1, 7];
+    let proof = write("proof.ots", &[&magic[..], &digest, &bitcoin].concat());
+    let mut header = [0_u8; 80];
+    header[36..68].copy_from_slice(&digest);
+    header[68..72].copy_from_slice(&1_772_366_400_u32.to_le_bytes());
+    let headers = write("headers", format!("bip122:x {}\n", hex::encode(header)).as_bytes());
+    let file = write("text", text.as_bytes());
+    for stamped in [file.as_str(), "good-plain.json"] {
+        let (code, said) = run(&[stamped, "--ots", &proof], "");
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains("proved given that block 7 has the Merkle root"), "{said}");
+        let (code, said) = run(&[stamped, "--ots", &proof, "--headers", &headers], "");
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("2026-03-01T12:00:00Z"), "{said}");
+    }
+    let (code, said) = run(&["cases.json", "--ots", &proof, "--headers", &headers], "");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.starts_with("REFUSED (ots)"), "{said}");
+    assert_eq!(run(&[&file, "--ots", &file], "").0, Some(1), "a text is no proof");
+    assert_eq!(run(&[&file, "--ots", "no-such-file"], "").0, Some(2));
+}

@@ -50,10 +50,19 @@ impl Config {
         if self.log.origin.is_empty() || self.log.origin.contains(['\n', ' ', '+']) {
             return invalid("log.origin must be a name without spaces or plus signs".into());
         }
-        let mut witnesses = BTreeSet::new();
+        let count = self.log.witnesses.len();
+        if self.log.witnesses_min.is_some_and(|min| min == 0 || min as usize > count) {
+            return invalid(format!(
+                "log.witnesses_min must be 1 to {count}, the number of witnesses"
+            ));
+        }
+        let (mut witnesses, mut witness_keys) = (BTreeSet::new(), BTreeSet::new());
         for witness in &self.log.witnesses {
             if !witnesses.insert(&witness.name) || !witnesses.insert(&witness.key.name) {
                 return invalid(format!("two witnesses are called {:?}", witness.name));
+            }
+            if !witness_keys.insert(witness.key.public_key()) {
+                return invalid(format!("witness {:?} has the key of another", witness.name));
             }
             let web = ["http://", "https://"].iter().any(|scheme| witness.url.starts_with(scheme));
             if !web || witness.key.kind != KeyKind::Witness {

@@ -32,6 +32,9 @@ pub struct LogConfig {
     /// Who is asked to cosign every checkpoint.
     #[serde(default)]
     pub witnesses: Vec<WitnessConfig>,
+    /// How many of them are to cosign a checkpoint before its records are `witnessed`; all, when absent.
+    #[serde(default)]
+    pub witnesses_min: Option<u32>,
 }
 
 /// A witness of the log (C2SP `tlog-witness`), run by somebody else.
@@ -44,6 +47,10 @@ pub struct WitnessConfig {
     pub url: String,
     /// Its verifier key; other signatures in its answers are not kept.
     pub key: VerifierKey,
+    /// A witness that knows a log not yet is shown its checkpoints from this size on; the newest one
+    /// alone, when absent.
+    #[serde(default)]
+    pub from_size: Option<u64>,
 }
 
 const fn default_checkpoint_ms() -> u64 {

@@ -3,7 +3,7 @@
 //!
 //! A report takes its facts from records below the checkpoint's size. Where it needs a loan as it
 //! stood then, it folds the loan's events up to the last one that a record below that size names, on
-//! the day of the checkpoint. Personal data is in no report: an erasure changes none.
+//! the day of the checkpoint: the tenant's business date, where the last record of it names one. Personal data is in no report: an erasure changes none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Contacts,
 }
 
+/// The kind of the records that say how a tenant's business date was moved.
+pub(crate) const BUSINESS_DATE: &str = "loans.business_date";
 /// Kinds of records that are contacts begin with one of these.
 const CONTACTS: [&str; 5] = ["reminder.", "contact.", "offer.", "notice.", "letter."];
 
@@ -81,7 +83,7 @@ pub(crate) struct Report {
     report: &'static str,
     tenant: Uuid,
     checkpoint: Checkpoint,
-    /// The checkpoint's day, UTC.
+    /// The checkpoint's day: the tenant's business date then, or the calendar's in UTC.
     as_of: Date,
     columns: &'static [&'static str],
     rows: Vec<Vec<String>>,
@@ -147,8 +149,11 @@ pub(crate) async fn make(
     let size = checkpoint.size;
     let time = log.time_of(tx, size).await?;
     let at: Timestamp = time.parse().map_err(Error::internal)?;
-    let as_of = at.to_zoned(TimeZone::UTC).date();
     let owner = tenant.to_string();
+    let dates = log.records_before(tx, &owner, &[BUSINESS_DATE], size).await?;
+    // Where the calendar tells the day again, the record names no date.
+    let moved = dates.last().and_then(|last| last.field("business_date").parse().ok());
+    let as_of = moved.unwrap_or_else(|| at.to_zoned(TimeZone::UTC).date());
     let rows = match kind {
         Kind::Repayments => repayments(&log.records_before(tx, &owner, &["loan.re"], size).await?),
         Kind::Overdue => {

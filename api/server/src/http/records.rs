@@ -21,7 +21,7 @@ use super::missing;
 use super::problem::{Problem, ProblemDocument};
 use crate::app::{App, now_ms};
 use crate::error::{Code, Error};
-use crate::flows::anchors;
+use crate::flows::{anchors, witnesses};
 use crate::repo::customers;
 
 /// How many records one call may have.
@@ -284,8 +284,10 @@ pub(crate) struct RecordView {
     index: Option<u64>,
     /// The size of the first checkpoint that covers it.
     checkpoint: Option<u64>,
-    /// The names of the witnesses who cosigned that checkpoint.
+    /// The names of the configured witnesses who cosigned that checkpoint.
     witnessed_by: Vec<String>,
+    /// How many of them are wanted; `witnessed` when so many have.
+    witnesses_wanted: u64,
     /// The chains on which it is anchored, CAIP-2 ids.
     anchored_on: Vec<String>,
     /// Those of them on which the anchor is final.
@@ -298,15 +300,16 @@ async fn view(app: &App, tx: &mut Tx, log: &AuditLog, id: RecordId) -> Result<Re
     let RecordStatus { state, index, checkpoint, anchored_on, final_on } =
         log.status(tx, id).await?;
     let witnessed_by = match checkpoint {
-        Some(size) => log.witnesses(tx, size).await?,
+        Some(size) => witnesses::cosigners(app, &audit::exactly(log, tx, size).await?)?,
         None => Vec::new(),
     };
-    let anchors_wanted = anchors::wanted(app);
+    let (anchors_wanted, witnesses_wanted) = (anchors::wanted(app), witnesses::wanted(app));
+    let is_witnessed = witnesses_wanted > 0 && witnessed_by.len() as u64 >= witnesses_wanted;
     let count = |chains: &[String]| chains.len() as u64;
     let state = match state {
         "anchored" | "final" if anchors_wanted > 0 && count(&final_on) >= anchors_wanted => "final",
         "anchored" | "final" => "anchored",
-        "checkpointed" if !witnessed_by.is_empty() => "witnessed",
+        "checkpointed" if is_witnessed => "witnessed",
         state => state,
     };
     Ok(RecordView {
@@ -316,6 +319,7 @@ async fn view(app: &App, tx: &mut Tx, log: &AuditLog, id: RecordId) -> Result<Re
         index,
         checkpoint,
         witnessed_by,
+        witnesses_wanted,
         anchored_on,
         final_on,
         anchors_wanted,

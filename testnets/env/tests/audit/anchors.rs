@@ -147,6 +147,55 @@ async fn a_stuck_anchor_pays_more_and_a_late_one_is_an_alarm() {
     assert!(world.stack.server_log().contains("anchors are in time again"));
 }
 
+/// Bumps stop at the chain's `fee_max`; the anchor stays sent, and is included when a block takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stuck_anchor_never_pays_more_than_the_cap() {
+    let mut world = World::start(Setup::EVM.by_hand().anchored()).await;
+    world.fill_treasury().await;
+    append(&world, 0..1).await;
+    let size = wait_logged(&world, "r0").await["checkpoint"].as_u64().unwrap();
+    let paid = wait_anchor(&world, size, true, in_state("final")).await;
+    let rpc = world.env.evm().unwrap().rpc();
+    let _: Value = rpc.call("evm_setAutomine", json!([false])).await.unwrap();
+    let cap = most(&rpc, &paid).await * 14 / 10;
+    world.stack.kill_server();
+    edit(&world.stack, "roadstead.toml", |text| {
+        let text = text.replace("anchor_ms = 1500", "anchor_ms = 1500\nanchor_bump_ms = 600");
+        let is_cap = |line: &&str| line.starts_with("fee_max");
+        let old = text.lines().find(is_cap).unwrap().to_owned();
+        text.replace(&old, &format!("fee_max = \"{cap}\""))
+    });
+    world.stack.start_server(&[]).await.unwrap();
+    append(&world, 1..2).await;
+    let size = wait_logged(&world, "r1").await["checkpoint"].as_u64().unwrap();
+    let first = wait_anchor(&world, size, false, in_state("sent")).await;
+    let refused = || world.stack.server_log().matches("is over the cap of").count();
+    let limit = Instant::now() + PATIENCE;
+    while refused() < 3 {
+        assert!(Instant::now() < limit, "{}", world.stack.server_log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let is_it = |one: &Value| one["size"] == first["size"];
+    let kept = wait_anchor(&world, size, false, is_it).await;
+    assert_eq!(kept["state"], "sent", "{kept}");
+    let offered = most(&rpc, &kept).await;
+    assert!(offered <= cap, "{kept} offers {offered}, more than {cap}");
+    // The next step up is refused: each is at least a tenth, and what is fresh at most an eighth for a block.
+    assert!(offered * 14 / 10 > cap, "{kept} offers {offered}, long before {cap}");
+    let done = |one: &Value| one["size"] == first["size"] && one["state"] == "final";
+    let done = wait_anchor(&world, size, true, done).await;
+    assert!(text(&done, "fee").parse::<u128>().unwrap() <= cap, "{done}");
+}
+
+/// What a transaction can cost at most.
+async fn most(rpc: &testnets::Rpc, anchor: &Value) -> u128 {
+    let found: Value =
+        rpc.call("eth_getTransactionByHash", json!([text(anchor, "tx")])).await.unwrap();
+    let number =
+        |name: &str| u128::from_str_radix(text(&found, name).trim_start_matches("0x"), 16).unwrap();
+    number("gas") * number("maxFeePerGas")
+}
+
 /// One anchor costs the same however many records it covers.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cost_of_a_record_falls_as_one_over_n() {

@@ -9,6 +9,7 @@ mod log;
 mod offline;
 mod records;
 mod reports;
+mod rotation;
 mod subjects;
 mod thousand;
 mod witnesses;

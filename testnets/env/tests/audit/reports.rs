@@ -2,7 +2,7 @@
 //! of who read what.
 
 use api_store::Engine;
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -103,6 +103,20 @@ async fn reports_are_made_again(engine: Engine) {
     let (newest, _) = report(&world, "/v1/reports/repayments").await;
     let newest: Value = serde_json::from_str(&newest).unwrap();
     assert_eq!(items(&newest["rows"]).len(), 4, "{newest}");
+    // A day that the operator sets is the day of reports from then on.
+    let tenant = text(&parsed, "tenant");
+    let day = json!({ "date": "2027-06-01" });
+    let path_of_day = format!("/v1/tenants/{tenant}/business-date");
+    world.operator.call(Method::PUT, &path_of_day, Some(day), None).await.unwrap();
+    let body = json!({ "records": [{ "id": "y", "kind": "note" }] });
+    world.tenant.post("/v1/audit/records", body).await.unwrap();
+    wait_logged(&world, "y").await;
+    let (then, _) = report(&world, "/v1/reports/overdue").await;
+    let then: Value = serde_json::from_str(&then).unwrap();
+    assert_eq!((&then["as_of"], items(&then["rows"]).len()), (&json!("2027-06-01"), 3), "{then}");
+    for (path, before) in &made {
+        assert_eq!(&report(&world, path).await, before, "{path}");
+    }
     // There is no report for a checkpoint that never was signed.
     for odd in [0, size - 1, size + 1_000_000, u64::MAX] {
         let path = format!("/v1/reports/repayments?checkpoint={odd}");

@@ -87,6 +87,32 @@ async fn download_stamp(world: &World, record: &str, folder: &Path) -> PathBuf {
     stamp
 }
 
+/// `roadstead-verify --ots` on the stamped text, and on the receipt of a record below it.
+async fn stamps_agree(receipt: &Path, stamp: &Path) {
+    let text = stamp.with_extension("");
+    let found: Value = serde_json::from_slice(&std::fs::read(receipt).unwrap()).unwrap();
+    let is_bitcoin = |anchor: &&Value| anchor["evidence"]["type"] == "bitcoin";
+    let anchor = items(&found["anchors"]).iter().find(is_bitcoin).unwrap();
+    let evidence = &anchor["evidence"];
+    let header = evidence["headers"][0].as_str().unwrap();
+    let headers = stamp.with_extension("headers");
+    let line = format!("{} {header}\n", evidence["chain"].as_str().unwrap());
+    std::fs::write(&headers, line).unwrap();
+    for content in [text.as_path(), receipt] {
+        let stamped = [content, Path::new("--ots"), stamp];
+        let (code, said) = run_verify(&stamped).await;
+        assert_eq!((code, &said["blocks"][0]["height"]), (Some(3), &evidence["height"]), "{said}");
+        let with_header = [content, Path::new("--ots"), stamp, Path::new("--headers"), &headers];
+        let (code, said) = run_verify(&with_header).await;
+        assert_eq!((code, said["verdict"].as_str()), (Some(0), Some("accepted")), "{said}");
+        assert!(said["blocks"][0]["time"].is_string(), "{said}");
+    }
+    let (code, said) = run_verify(&[&headers, Path::new("--ots"), stamp]).await;
+    assert_eq!((code, said["code"].as_str()), (Some(1), Some("ots")), "another file: {said}");
+    let (code, _) = run_verify(&[&text, Path::new("--ots"), &text]).await;
+    assert_eq!(code, Some(1), "a text is no proof");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_39_a_hundred_of_a_thousand_repayments_are_proved_without_the_server() {
     let started = Instant::now();
@@ -139,6 +165,7 @@ async fn promise_39_a_hundred_of_a_thousand_repayments_are_proved_without_the_se
     arguments.extend(nodes.iter().flat_map(|node| ["--node", node]));
     let (code, said) = run_verify(&arguments).await;
     assert_eq!((code, statuses(&said)), (Some(0), vec!["proved".to_owned(); 3]), "{said}");
+    stamps_agree(&files[0], &stamp).await;
     let verified = started.elapsed();
     let questions: Vec<Value> = files
         .iter()

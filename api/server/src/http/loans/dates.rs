@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::append;
 use crate::app::{App, now_ms};
 use crate::error::Error;
+use crate::flows::reports::BUSINESS_DATE;
 use crate::http::auth::{Caller, Operator, Scope};
 use crate::http::extract::{Body, Params};
 use crate::http::missing;
@@ -94,7 +95,7 @@ pub(crate) async fn follow(
 
 /// The record has the clock's time by itself: both days are provable.
 fn moved(tenant: Uuid, to: &str) -> Record {
-    Record::new("loans.business_date", now_ms())
+    Record::new(BUSINESS_DATE, now_ms())
         .external_id(tenant.to_string(), format!("business-date:{}", Uuid::now_v7()))
         .field("business_date", to)
 }
