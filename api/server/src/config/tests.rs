@@ -63,3 +63,43 @@ fn contradictions_are_refused() {
         assert!(load(&EXAMPLE.replacen(old, new, 1), &[]).is_err(), "{old} -> {new}");
     }
 }
+
+#[test]
+fn the_quorum_of_witnesses_is_one_of_those_that_are_named() {
+    let key = |name: &str, seed: u8| {
+        use base64::Engine as _;
+        use sha2::{Digest as _, Sha256};
+        let public = ed25519(seed);
+        let typed = [&[4], &public[..]].concat();
+        let id = Sha256::digest([name.as_bytes(), b"\n", &typed].concat());
+        let data = base64::engine::general_purpose::STANDARD.encode(&typed);
+        format!("{name}+{}+{data}", hex::encode(&id[..4]))
+    };
+    let witness = |name: &str, seed: u8| {
+        let key = key(&format!("{name}.example/w"), seed);
+        format!(
+            "\n[[log.witnesses]]\nname = \"{name}\"\nurl = \"https://{name}\"\nkey = \"{key}\"\n"
+        )
+    };
+    let with = |min: &str, witnesses: String| {
+        load(&(EXAMPLE.replace("[log]", &format!("[log]\n{min}")) + &witnesses), &[])
+    };
+    let two = || witness("one", 0) + &witness("two", 1);
+    assert_eq!(with("", two()).unwrap().log.witnesses_min, None);
+    assert_eq!(with("witnesses_min = 2", two()).unwrap().log.witnesses_min, Some(2));
+    for min in [0, 3] {
+        let error = with(&format!("witnesses_min = {min}"), two()).unwrap_err().to_string();
+        assert!(error.contains("1 to 2"), "{error}");
+    }
+    let error = with("", witness("one", 0) + &witness("two", 0)).unwrap_err().to_string();
+    assert!(error.contains("has the key of another"), "{error}");
+}
+
+/// Two points of the curve: public keys of RFC 8032 section 7.1, tests 1 and 2.
+fn ed25519(number: u8) -> Vec<u8> {
+    let keys = [
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+    ];
+    hex::decode(keys[usize::from(number)]).unwrap()
+}
