@@ -157,7 +157,7 @@ async fn a_stuck_anchor_never_pays_more_than_the_cap() {
     let paid = wait_anchor(&world, size, true, in_state("final")).await;
     let rpc = world.env.evm().unwrap().rpc();
     let _: Value = rpc.call("evm_setAutomine", json!([false])).await.unwrap();
-    let cap = most(&rpc, &paid).await * 14 / 10;
+    let cap = most(rpc, &paid).await * 14 / 10;
     world.stack.kill_server();
     edit(&world.stack, "roadstead.toml", |text| {
         let text = text.replace("anchor_ms = 1500", "anchor_ms = 1500\nanchor_bump_ms = 600");
@@ -178,7 +178,7 @@ async fn a_stuck_anchor_never_pays_more_than_the_cap() {
     let is_it = |one: &Value| one["size"] == first["size"];
     let kept = wait_anchor(&world, size, false, is_it).await;
     assert_eq!(kept["state"], "sent", "{kept}");
-    let offered = most(&rpc, &kept).await;
+    let offered = most(rpc, &kept).await;
     assert!(offered <= cap, "{kept} offers {offered}, more than {cap}");
     // The next step up is refused: each is at least a tenth, and what is fresh at most an eighth for a block.
     assert!(offered * 14 / 10 > cap, "{kept} offers {offered}, long before {cap}");
