@@ -13,6 +13,8 @@ use crate::support::Server;
 use crate::world::{World, transfer, unique};
 
 const UNAVAILABLE: (u16, &str) = (503, "unavailable");
+/// How long the server uses its copy of an API key.
+const KEYS_ARE_FRESH_FOR: Duration = Duration::from_secs(1);
 
 type Request = (&'static str, String, Option<Value>);
 
@@ -94,7 +96,15 @@ fn promise_40_postgresql_goes_away_and_comes_back_under_the_server() {
     let mut requests = writes(&posts, &ann);
     requests.extend(reads(&ann));
     std::thread::scope(|scope| {
-        let (health, alive) = (world.tenant.clone(), world.tenant.clone());
+        let (first, health, alive) =
+            (world.tenant.clone(), world.tenant.clone(), world.tenant.clone());
+        // One comes as far as the ledger; the others come when the key has to be read again.
+        let body = &posts[0];
+        scope.spawn(move || {
+            let answer = first.post("/v1/ledger/transfers", body);
+            assert_eq!(answer.refusal(), UNAVAILABLE);
+        });
+        std::thread::sleep(KEYS_ARE_FRESH_FOR + Duration::from_millis(200));
         scope.spawn(move || {
             let health = health.get("/health/ready").expect(503);
             assert_ne!(health["parts"]["database"], "ok", "{health}");
