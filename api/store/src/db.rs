@@ -2,11 +2,11 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Connection as _, Postgres, Transaction};
 
 use crate::{StoreError, Tx};
 
@@ -21,6 +21,8 @@ const SQLITE_CHECKPOINT_PAGES: &str = "40000";
 /// A server that is away is told to the caller this soon: it may be back in a moment, or not.
 const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// By an administrator, by a crash of another backend, by the time of being idle.
+const POSTGRES_ENDED: [&str; 3] = ["57P01", "57P02", "57P05"];
 
 /// Which database engine is behind a [`Db`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,8 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(POSTGRES_ACQUIRE_TIMEOUT)
+            // Whether it still lives is seen when the transaction begins: see `begin_postgres`.
+            .test_before_acquire(false)
             .connect_with(options)
             .await?;
         Ok(Self { pools: Pools::Postgres(pool) })
@@ -132,7 +136,7 @@ impl Db {
             Pools::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
             // Who waits for a lock must then see what its holder did, whatever the server's default is.
             Pools::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+                Tx::Postgres(begin_postgres(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?)
             }
         })
     }
@@ -144,9 +148,10 @@ impl Db {
     pub async fn read(&self) -> Result<Tx, StoreError> {
         Ok(match &self.pools {
             Pools::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-            Pools::Postgres(pool) => Tx::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
-            ),
+            Pools::Postgres(pool) => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Tx::Postgres(begin_postgres(pool, begin).await?)
+            }
         })
     }
 
@@ -162,12 +167,41 @@ impl Db {
     }
 }
 
+/// Begins a transaction on a connection that lives. The pool does not ask each one before it hands it
+/// out, which would cost every transaction a round trip: one that has died since it was last used fails
+/// here, where nothing has been done yet, is thrown away, and the next one is taken.
+async fn begin_postgres(
+    pool: &PgPool,
+    begin: &'static str,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    for _ in 0..POSTGRES_CONNECTIONS_MAX {
+        match pool.begin_with(begin).await {
+            Err(error) if is_dead(&error) => {}
+            other => return other,
+        }
+    }
+    pool.begin_with(begin).await
+}
+
+/// True when the server or the network has ended the connection.
+fn is_dead(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| POSTGRES_ENDED.contains(&code.as_ref()))
+        }
+        _ => false,
+    }
+}
+
 /// A failed commit or a failed read ends the transaction in SQLite, but the driver goes on counting
 /// it and begins no other: such a connection is not used again.
 fn sqlite_pool(connections_max: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // There is nobody at the other end who could have gone away.
+        .test_before_acquire(false)
         .before_acquire(|connection, _| {
             let usable = !connection.is_in_transaction();
             Box::pin(async move { Ok(usable) })

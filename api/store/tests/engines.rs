@@ -92,3 +92,27 @@ async fn increment(db: api_store::Db) -> Result<(), StoreError> {
     tx.execute("UPDATE tenants SET created_at = $1 WHERE id = $2", args![next, "t"]).await?;
     tx.commit().await
 }
+
+#[tokio::test]
+async fn connections_that_the_server_ended_are_replaced() {
+    let test_db = TestDb::new(Engine::Postgres).await.unwrap();
+    let db = &test_db.db;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        open.push(db.begin().await.unwrap());
+    }
+    let mut last = open.pop().unwrap();
+    for tx in open {
+        tx.commit().await.unwrap();
+    }
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let (ended,): (i64,) = last.fetch_one(end, args![]).await.unwrap();
+    assert_eq!(ended, 7);
+    last.commit().await.unwrap();
+    for number in 0..32 {
+        let mut tx = if number % 2 == 0 { db.begin().await } else { db.read().await }.unwrap();
+        tx.fetch_one::<(i64,)>("SELECT count(*) FROM tenants", args![]).await.unwrap();
+        tx.rollback().await.unwrap();
+    }
+}
