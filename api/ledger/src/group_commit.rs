@@ -1,7 +1,15 @@
 //! Many callers, one commit: while one database transaction is made durable, the requests that come
 //! in wait; then all of them go into the next one.
+//!
+//! A commit costs nearly the same for a few transfers as for many, so it is worth a moment's wait for
+//! those who were just answered: without it the callers fall into two halves that wait for one another,
+//! and each commit carries half of what it could. Nobody waits for a caller who is alone.
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::posting::Results;
 use crate::transfer::{Posted, Transfer};
@@ -10,8 +18,10 @@ use crate::{Ledger, LedgerError, PostError, Refusal, TRANSFERS_MAX};
 /// How many requests may wait; more are told that the ledger is busy.
 const QUEUE_MAX: usize = 16_384;
 
-/// How many turns the callers get between two commits.
-const TURNS: u32 = 8;
+/// The longest wait for those who were just answered; also no longer than half of the commit took.
+const WAIT_MAX: Duration = Duration::from_millis(2);
+/// The most commits in a row without a wait, after waits in vain.
+const SKIPPED_MAX: u32 = 63;
 
 type Answer = Result<Results, LedgerError>;
 
@@ -32,6 +42,7 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct GroupCommit {
     queue: mpsc::Sender<Request>,
+    gathering: Arc<Gathering>,
 }
 
 impl GroupCommit {
@@ -39,8 +50,9 @@ impl GroupCommit {
     #[must_use]
     pub fn start(ledger: Ledger) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(run(ledger, requests));
-        Self { queue }
+        let gathering = Arc::new(Gathering::default());
+        tokio::spawn(run(ledger, requests, Arc::clone(&gathering)));
+        Self { queue, gathering }
     }
 
     /// Posts one transfer.
@@ -80,11 +92,78 @@ impl GroupCommit {
             mpsc::error::TrySendError::Full(_) => LedgerError::Busy,
             mpsc::error::TrySendError::Closed(_) => LedgerError::Stopped,
         })?;
+        self.gathering.came(self.queue.max_capacity().saturating_sub(self.queue.capacity()));
         answered.await.unwrap_or(Err(LedgerError::Stopped))
     }
 }
 
-async fn run(ledger: Ledger, mut requests: mpsc::Receiver<Request>) {
+/// The wait for the next commit's requests.
+#[derive(Debug, Default)]
+struct Gathering {
+    /// How many requests are waited for; zero while nobody waits.
+    wanted: AtomicUsize,
+    enough: Notify,
+}
+
+impl Gathering {
+    /// A request came, and now so many are in the queue.
+    fn came(&self, queued: usize) {
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        if wanted > 0 && queued >= wanted {
+            self.enough.notify_one();
+        }
+    }
+
+    /// Waits until `wanted` requests are in the queue, no longer than `limit`.
+    async fn wait(&self, requests: &mpsc::Receiver<Request>, wanted: usize, limit: Duration) {
+        self.wanted.store(wanted, Ordering::SeqCst);
+        // Those who were just answered get a turn at least.
+        tokio::task::yield_now().await;
+        let enough = async {
+            // A notice may be left from an earlier wait.
+            while requests.len() < wanted {
+                self.enough.notified().await;
+            }
+        };
+        if !limit.is_zero() {
+            // Too few is no error: the commit goes on with those who came.
+            let _ = tokio::time::timeout(limit, enough).await;
+        }
+        self.wanted.store(0, Ordering::SeqCst);
+    }
+}
+
+/// How long to wait: less and less often when those who were answered do not come back.
+#[derive(Debug, Default)]
+struct Patience {
+    /// How many commits to go on from without a wait.
+    skip: u32,
+    /// How many they were after the last wait in vain.
+    skipped: u32,
+    waited: bool,
+}
+
+impl Patience {
+    /// The limit of the wait after a commit that took so long.
+    fn limit(&mut self, commit: Duration) -> Duration {
+        self.waited = self.skip == 0;
+        self.skip = self.skip.saturating_sub(1);
+        if self.waited { WAIT_MAX.min(commit / 2) } else { Duration::ZERO }
+    }
+
+    /// So many came, of those that were waited for.
+    fn learn(&mut self, wanted: usize, came: usize) {
+        if came.saturating_mul(4) >= wanted.saturating_mul(3) {
+            *self = Self::default();
+        } else if self.waited {
+            self.skipped = self.skipped.saturating_mul(2).saturating_add(1).min(SKIPPED_MAX);
+            self.skip = self.skipped;
+        }
+    }
+}
+
+async fn run(ledger: Ledger, mut requests: mpsc::Receiver<Request>, gathering: Arc<Gathering>) {
+    let mut patience = Patience::default();
     let mut left_over = None;
     loop {
         let next = match left_over.take() {
@@ -94,21 +173,13 @@ async fn run(ledger: Ledger, mut requests: mpsc::Receiver<Request>) {
         let Some(first) = next else { return };
         let batch;
         (batch, left_over) = gather(first, &mut requests);
-        let answered = batch.len();
+        let (answered, begun) = (batch.len(), Instant::now());
         commit(&ledger, batch).await;
-        let_callers_come_back(&requests, answered).await;
-    }
-}
-
-/// Gives those who were just answered a turn, in which they may send their next request: otherwise
-/// the next commit would begin with a few of them, and the callers fall into two halves that wait
-/// for one another. It takes no time when nobody comes.
-async fn let_callers_come_back(requests: &mpsc::Receiver<Request>, answered: usize) {
-    for _ in 0..TURNS {
-        if requests.len() >= answered {
-            return;
+        if left_over.is_none() {
+            let wanted = answered.saturating_add(requests.len());
+            gathering.wait(&requests, wanted, patience.limit(begun.elapsed())).await;
+            patience.learn(wanted, requests.len());
         }
-        tokio::task::yield_now().await;
     }
 }
 
@@ -165,5 +236,54 @@ fn answer(batch: Vec<Request>, results: Results) {
 fn refuse(batch: Vec<Request>, error: &LedgerError) {
     for request in batch {
         let _ = request.answer.send(Err(error.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request { groups: Vec::new(), answer: oneshot::channel().0 }
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_when_enough_came_or_its_time_is_over() {
+        let (queue, requests) = mpsc::channel(8);
+        let gathering = Arc::new(Gathering::default());
+        let other = Arc::clone(&gathering);
+        let sender = tokio::spawn(async move {
+            for number in 1..=3 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                assert!(queue.try_send(request()).is_ok());
+                other.came(number);
+            }
+            queue
+        });
+        let begun = Instant::now();
+        gathering.wait(&requests, 3, Duration::from_secs(600)).await;
+        assert_eq!(requests.len(), 3);
+        assert!(begun.elapsed() < Duration::from_secs(300), "nobody woke it");
+        assert!(sender.await.is_ok());
+        gathering.wait(&requests, 4, Duration::from_millis(1)).await;
+        gathering.wait(&requests, 4, Duration::ZERO).await;
+        assert_eq!(gathering.wanted.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn those_who_do_not_come_back_are_waited_for_less_and_less() {
+        let mut patience = Patience::default();
+        let commit = Duration::from_millis(3);
+        let mut waits = Vec::new();
+        for number in 0..300 {
+            if !patience.limit(commit).is_zero() {
+                waits.push(number);
+            }
+            patience.learn(64, 1);
+        }
+        assert_eq!(waits, [0, 2, 6, 14, 30, 62, 126, 190, 254]);
+        patience.learn(64, 48);
+        assert_eq!(patience.limit(commit), commit / 2);
+        assert_eq!(patience.limit(Duration::from_secs(1)), WAIT_MAX);
     }
 }

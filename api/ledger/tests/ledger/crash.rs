@@ -46,6 +46,10 @@ async fn post_for_ever(url: &str, tenant: TenantId, leg: Leg) -> anyhow::Result<
                 let transfer = Transfer::new(tenant, TransferId::generate(), legs);
                 let id = transfer.id;
                 while let Err(error) = front.post(transfer.clone()).await {
+                    // The child ends, and this caller a moment after the ledger.
+                    if matches!(error, PostError::Ledger(LedgerError::Stopped)) {
+                        return;
+                    }
                     say(&format!("failed {error}"));
                     tokio::time::sleep(RETRY_AFTER).await;
                 }
