@@ -5,8 +5,10 @@ mod audit;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -15,6 +17,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::flows::{jobs, reconcile};
 use crate::http;
+
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The Roadstead server.
 #[derive(Debug, Parser)]
@@ -160,11 +164,24 @@ async fn serve(config: Config) -> Result<(), Error> {
     let app = App::open(config).await?;
     let (stop, stopped) = watch::channel(false);
     let mut running = jobs::start(&app, &stopped);
+    running.spawn(keep_up(metrics.clone(), stopped));
     tracing::info!(address = %listener.local_addr().map_err(Error::internal)?, "serving");
     let served = http::serve(listener, app, metrics, shutdown()).await;
     let _ = stop.send(true);
     while running.join_next().await.is_some() {}
     served.map_err(Error::internal)
+}
+
+/// Each measured time is kept by itself until it is folded into its distribution; when nobody asks for
+/// the metrics that must be done all the same.
+async fn keep_up(metrics: PrometheusHandle, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        metrics.run_upkeep();
+        tokio::select! {
+            () = tokio::time::sleep(UPKEEP_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
 }
 
 /// Ends at SIGTERM or Ctrl-C.

@@ -150,13 +150,13 @@ async fn note_read(app: &App, parts: &Parts, tenant: Uuid, who: &str) -> Result<
 }
 
 async fn stored_key(app: &App, id: Uuid) -> Result<Option<Arc<tenants::ApiKey>>, Error> {
-    let age = match app.keys.fresh(id) {
+    let reading = match app.keys.fresh(id) {
         Ok(key) => return Ok(Some(key)),
-        Err(age) => age,
+        Err(reading) => reading,
     };
     let mut tx = app.db.read().await?;
     let key = tenants::key(&mut tx, id).await?;
-    Ok(key.map(|key| app.keys.keep(age, key)))
+    Ok(key.map(|key| app.keys.keep(reading, key)))
 }
 
 /// The operator.

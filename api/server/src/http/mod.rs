@@ -11,6 +11,7 @@ mod extract;
 mod idempotency;
 mod ledger;
 mod loans;
+mod observe;
 mod operator;
 mod problem;
 mod reads;
@@ -24,16 +25,18 @@ mod views;
 mod webhooks;
 mod withdrawals;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::body::Bytes;
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::IntoResponse as _;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -121,25 +124,30 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The router with its layers.
-fn router(app: App, metrics: PrometheusHandle) -> Router {
+fn router(app: App, metrics: PrometheusHandle) -> Result<Router, serde_json::Error> {
     let (router, document) = api().split_for_parts();
+    let document = Bytes::from(serde_json::to_vec(&document)?);
+    let json = [(header::CONTENT_TYPE, "application/json")];
     // Each extractor has a limit of its own below this one.
     let body_max = app.config.server.body_bytes_max.max(app.config.server.bulk_body_bytes_max);
     let timeout = Duration::from_secs(app.config.server.request_timeout_secs);
-    router
-        .route("/openapi.json", get(move || async move { axum::Json(document) }))
+    // Each call of `layer` costs every request an allocation or two: one call, the outermost first.
+    let layers = ServiceBuilder::new()
+        .layer(middleware::from_fn_with_state(Arc::default(), observe::observe))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            Problem::from(Error::internal("a handler panicked")).into_response()
+        }))
+        .layer(RequestBodyLimitLayer::new(body_max))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout));
+    Ok(router
+        .route("/openapi.json", get(move || async move { (json, document) }))
         .route("/metrics", get(move || async move { metrics.render() }))
         .fallback(async || {
             Problem::from(Error::refuse(Code::NotFound, "there is no such path; see /openapi.json"))
         })
         .method_not_allowed_fallback(async || Problem::from(Error::from(Code::MethodNotAllowed)))
         .with_state(app)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
-        .layer(RequestBodyLimitLayer::new(body_max))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            Problem::from(Error::internal("a handler panicked")).into_response()
-        }))
-        .layer(middleware::from_fn(observe))
+        .layer(layers))
 }
 
 /// Serves the API until `shutdown` ends, then finishes what is under way.
@@ -156,34 +164,9 @@ pub(crate) async fn serve(
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    axum::serve(listener, router(app, metrics)).with_graceful_shutdown(shutdown).await
-}
-
-/// Counts and logs each request once: method, route, status and time; never headers or bodies.
-async fn observe(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method: Method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
-        .to_owned();
-    let mut response = next.run(request).await;
-    problem::dress(&mut response);
-    // What does not say otherwise is one caller's own.
-    response
-        .headers_mut()
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    let status = response.status().as_u16();
-    let elapsed = started.elapsed();
-    metrics::histogram!("roadstead_http_seconds", "route" => route.clone(), "method" => method.to_string())
-        .record(elapsed.as_secs_f64());
-    metrics::counter!("roadstead_http_requests_total", "route" => route.clone(), "status" => status.to_string())
-        .increment(1);
-    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    tracing::debug!(%method, route, status, millis, "request");
-    response
+    // A router that is served as it is would be copied for each connection, all its handlers with it.
+    let service = router(app, metrics)?.into_make_service();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
 
 /// The refusal for a path or query that names nothing of the caller's.

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod docs;
+mod keys;
 mod outages;
 #[path = "../support/mod.rs"]
 mod support;

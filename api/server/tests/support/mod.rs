@@ -28,6 +28,12 @@ pub(crate) struct Server {
     runtime: tokio::runtime::Runtime,
 }
 
+/// See [`Server::beside`].
+pub(crate) struct Beside {
+    _process: Child,
+    pub(crate) address: SocketAddr,
+}
+
 impl Server {
     pub(crate) fn start(engine: Engine) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -71,6 +77,12 @@ impl Server {
     /// True while the process that was started lives.
     pub(crate) fn lives(&self) -> bool {
         self.process.lock().unwrap().try_wait().unwrap().is_none()
+    }
+
+    /// Another server on the same database.
+    pub(crate) fn beside(&self) -> Beside {
+        let (process, address) = serve(self.folder.path());
+        Beside { _process: process, address }
     }
 
     /// A command of the server's program on the same configuration.
