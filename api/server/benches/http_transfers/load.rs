@@ -10,6 +10,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
+use crate::usage::{self, Usage};
+
+/// The place of a transfer is that of its commit, and so many bits for its own in it.
+const COMMIT_BITS: u32 = 20;
+
 /// Whom to send to, and between which accounts.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -28,13 +33,32 @@ pub(crate) enum Request {
     Batch(usize),
 }
 
-/// The times of all answers.
+/// The times of all answers, and what they cost.
 pub(crate) struct Measured {
     micros: Vec<u64>,
     wall: Duration,
+    /// How many answers came, those of the warm-up included.
+    answered: usize,
+    /// What all of them cost.
+    used: Usage,
+    /// The first and last commit that an answer named.
+    commits: Option<(i64, i64)>,
 }
 
 impl Measured {
+    /// Microseconds of processor time for each of `each` in an answer.
+    pub(crate) fn cost_us(&self, each: usize, of: impl Fn(&Usage) -> u64) -> f64 {
+        let total = u32::try_from(of(&self.used)).unwrap();
+        f64::from(total) / f64::from(u32::try_from(self.answered * each).unwrap())
+    }
+
+    /// Answers for each commit of the ledger.
+    pub(crate) fn per_commit(&self) -> Option<f64> {
+        let (first, last) = self.commits?;
+        let commits = f64::from(i32::try_from(last - first + 1).unwrap());
+        Some(f64::from(u32::try_from(self.answered).unwrap()) / commits)
+    }
+
     /// Answers a second, each counted `each` times.
     pub(crate) fn per_second(&self, each: usize) -> f64 {
         f64::from(u32::try_from(self.micros.len() * each).unwrap()) / self.wall.as_secs_f64()
@@ -59,25 +83,50 @@ pub(crate) fn run(
         accounts: target.accounts.clone(),
     });
     runtime.block_on(async {
+        let before = usage::now();
         let begin = Instant::now() + time / 5;
         let end = begin + time;
         let callers: Vec<_> = (0..connections)
             .map(|_| tokio::spawn(caller(Arc::clone(&target), request, begin, end)))
             .collect();
-        let mut micros = Vec::new();
+        let mut all = Caller::default();
         for caller in callers {
-            micros.extend(caller.await.unwrap());
+            all.add(caller.await.unwrap());
         }
-        micros.sort_unstable();
-        assert!(!micros.is_empty(), "nothing was answered in time");
-        Measured { micros, wall: begin.elapsed() }
+        let (wall, used) = (begin.elapsed(), usage::now() - before);
+        all.micros.sort_unstable();
+        assert!(!all.micros.is_empty(), "nothing was answered in time");
+        Measured { micros: all.micros, wall, answered: all.answered, used, commits: all.commits }
     })
 }
 
-async fn caller(target: Arc<Target>, request: Request, begin: Instant, end: Instant) -> Vec<u64> {
+/// What the callers saw.
+#[derive(Default)]
+struct Caller {
+    micros: Vec<u64>,
+    answered: usize,
+    commits: Option<(i64, i64)>,
+}
+
+impl Caller {
+    fn add(&mut self, other: Self) {
+        self.micros.extend(other.micros);
+        self.answered += other.answered;
+        for commit in other.commits.into_iter().flat_map(|(first, last)| [first, last]) {
+            self.saw(commit);
+        }
+    }
+
+    fn saw(&mut self, commit: i64) {
+        let (first, last) = self.commits.unwrap_or((commit, commit));
+        self.commits = Some((first.min(commit), last.max(commit)));
+    }
+}
+
+async fn caller(target: Arc<Target>, request: Request, begin: Instant, end: Instant) -> Caller {
     let mut stream = TcpStream::connect(target.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    let mut micros = Vec::new();
+    let mut caller = Caller::default();
     let (mut bytes, mut answer) = (String::new(), Vec::new());
     while Instant::now() < end {
         write_request(&target, request, &mut bytes);
@@ -90,11 +139,26 @@ async fn caller(target: Arc<Target>, request: Request, begin: Instant, end: Inst
             Request::Batch(_) => 200,
         };
         assert_eq!(status, expected, "{}", String::from_utf8_lossy(&answer));
+        caller.answered += 1;
+        if caller.answered == 1 {
+            caller.commits = commit(&answer).map(|commit| (commit, commit));
+        }
         if sent >= begin {
-            micros.push(u64::try_from(sent.elapsed().as_micros()).unwrap());
+            caller.micros.push(u64::try_from(sent.elapsed().as_micros()).unwrap());
         }
     }
-    micros
+    if let Some(last) = commit(&answer) {
+        caller.saw(last);
+    }
+    caller
+}
+
+/// The commit of the transfer that is first in an answer.
+fn commit(answer: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(answer).unwrap();
+    let (_, rest) = text.split_once("\"seq\":\"")?;
+    let seq: i64 = rest.split_once('"')?.0.parse().unwrap();
+    Some(seq >> COMMIT_BITS)
 }
 
 fn write_request(target: &Target, request: Request, bytes: &mut String) {
@@ -158,10 +222,10 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> u16 {
     std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap()
 }
 
-/// The length of head and body, once the head is there.
+/// The length of head and body, once the head is there. The server writes names in small letters.
 fn whole_length(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&answer[..head]).unwrap().to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-    Some(head + length.map_or(0, |length| length.parse::<usize>().unwrap()))
+    let text = std::str::from_utf8(&answer[..head]).unwrap();
+    let (_, length) = text.split_once("\r\ncontent-length: ").unwrap();
+    Some(head + length.split_once('\r').unwrap().0.parse::<usize>().unwrap())
 }

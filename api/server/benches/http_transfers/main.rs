@@ -16,6 +16,7 @@ mod load;
 #[path = "../../tests/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 mod support;
+mod usage;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 
 use load::{Measured, Request};
 use support::{Client, Server};
+use usage::Usage;
 
 /// How many transfers are in a batch.
 const BATCH: usize = 8190;
@@ -104,6 +106,20 @@ fn put(report: &mut Value, name: &str, measured: &Measured, each: usize) {
     report[format!("{name}_per_s")] = json!(measured.per_second(each).round());
     report[format!("{name}_p50_us")] = json!(measured.percentile(50));
     report[format!("{name}_p99_us")] = json!(measured.percentile(99));
+    let cost = |of: fn(&Usage) -> u64| json!(tenths(measured.cost_us(each, of)));
+    report[format!("{name}_cpu_us")] = json!({
+        "server": cost(|used| used.server),
+        "database": cost(|used| used.database),
+        "load": cost(|used| used.load),
+        "machine": cost(|used| used.machine),
+    });
+    if let Some(answers) = measured.per_commit() {
+        report[format!("{name}_per_commit")] = json!(tenths(answers));
+    }
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 fn ratio(rate: f64, floor: f64) -> Value {
