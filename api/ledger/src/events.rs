@@ -64,8 +64,8 @@ impl Ledger {
         repo::lock_heads(&mut tx).await?;
         // Read after the lock was taken: what another one placed is seen.
         let rows = repo::unplaced(&mut tx, limit).await?;
-        for (id, tenant, count) in &rows {
-            repo::give_positions(&mut tx, (*id, tenant, *count)).await?;
+        if !rows.is_empty() {
+            repo::give_positions(&mut tx, &rows).await?;
         }
         tx.commit().await?;
         Ok(rows.len())

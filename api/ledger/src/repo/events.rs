@@ -1,6 +1,9 @@
 //! The outbox.
 
-use api_store::{Tx, args};
+use std::collections::BTreeMap;
+
+use api_store::{Engine, Tx, args};
+use serde_json::json;
 
 use super::{SEQ_BITS, transfer_id};
 use crate::events::NewEvent;
@@ -39,17 +42,42 @@ pub(crate) async fn unplaced(
     Ok(tx.fetch_all(sql, args![limit]).await?)
 }
 
-/// Gives the row its place at the end of its tenant's sequence.
+/// Gives the rows of [`unplaced`] their places at the ends of their tenants' sequences, in their order:
+/// a statement for each tenant, and one for all rows.
 pub(crate) async fn give_positions(
     tx: &mut Tx,
-    (id, tenant, count): (i64, &str, i64),
+    rows: &[(i64, String, i64)],
 ) -> Result<(), LedgerError> {
+    let mut ends: BTreeMap<&str, i64> = BTreeMap::new();
+    for (_, tenant, count) in rows {
+        let end = ends.entry(tenant).or_default();
+        *end = end.saturating_add(*count);
+    }
     // The first position is 1.
     let sql = "INSERT INTO events_heads AS h (tenant, next) VALUES ($1, $2 + 1)
          ON CONFLICT (tenant) DO UPDATE SET next = h.next + $2 RETURNING next";
-    let (next,): (i64,) = tx.fetch_one(sql, args![tenant, count]).await?;
-    let sql = "UPDATE events_outbox SET position = $2 - $3 WHERE id = $1";
-    tx.execute(sql, args![id, next, count]).await?;
+    for (tenant, end) in &mut ends {
+        (*end,) = tx.fetch_one(sql, args![*tenant, *end]).await?;
+    }
+    // From the end of each sequence backwards.
+    let mut places = Vec::with_capacity(rows.len());
+    for (id, tenant, count) in rows.iter().rev() {
+        let end = ends.entry(tenant).or_default();
+        *end = end.saturating_sub(*count);
+        places.push((*id, *end));
+    }
+    let sql = match tx.engine() {
+        Engine::Sqlite => {
+            "UPDATE events_outbox SET position = j.value ->> 1 FROM json_each($1) AS j
+             WHERE id = j.value ->> 0 AND position IS NULL"
+        }
+        Engine::Postgres => {
+            "UPDATE events_outbox AS o SET position = CAST(j.value ->> 1 AS BIGINT)
+             FROM jsonb_array_elements($1::JSONB) AS j
+             WHERE o.id = CAST(j.value ->> 0 AS BIGINT) AND o.position IS NULL"
+        }
+    };
+    tx.execute(sql, args![json!(places).to_string()]).await?;
     Ok(())
 }
 

@@ -30,12 +30,13 @@ fn promise_10_a_key_that_is_revoked_in_use_is_refused_from_the_next_request_on(w
     let (bank, ann) = world.bank_and_customer(0);
     let (id, second) = second_key(&world.tenant, |key| Client::new(world.server.address, key));
     let revoked = AtomicBool::new(false);
-    let caller = || {
-        let (client, mut posted) = (second.clone(), 0);
+    let (bank, ann, revoked) = (&bank, &ann, &revoked);
+    let caller = |client: Client| {
+        let mut posted = 0;
         loop {
             // Known before the request is sent, so it must be refused.
             let must_fail = revoked.load(Ordering::SeqCst);
-            let mut body = transfer(&bank, &ann, 1);
+            let mut body = transfer(bank, ann, 1);
             body["id"] = json!(uuid());
             let answer = client.post("/v1/ledger/transfers", &body);
             match answer.status {
@@ -49,7 +50,8 @@ fn promise_10_a_key_that_is_revoked_in_use_is_refused_from_the_next_request_on(w
         }
     };
     std::thread::scope(|scope| {
-        let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(caller)).collect();
+        let clients = (0..CALLERS).map(|_| second.clone());
+        let callers: Vec<_> = clients.map(|client| scope.spawn(move || caller(client))).collect();
         // Longer than a copy lives: it is renewed, and used on.
         std::thread::sleep(ELSEWHERE * 3 / 2);
         let answer = world.tenant.delete(&format!("/v1/api-keys/{id}"));
