@@ -52,6 +52,27 @@ impl AuditLog {
         Ok(ids)
     }
 
+    /// Writes records that are new by the way they are named, such as by a number that was drawn in
+    /// this transaction: nothing is looked up.
+    ///
+    /// # Errors
+    /// As for [`AuditLog::append_in`]; [`AuditError::Store`] when an external id is used all the same.
+    pub async fn append_new_in(
+        &self,
+        tx: &mut Tx,
+        list: &[Record],
+    ) -> Result<Vec<RecordId>, AuditError> {
+        let mut ids = Vec::with_capacity(list.len());
+        for batch in list.chunks(BATCH_SEQS) {
+            batch.iter().try_for_each(Record::check)?;
+            let keys = subject_keys(tx, batch).await?;
+            let (new, rows) = plan(batch, Known::new(), &keys)?;
+            records::insert_new(tx, self.id, rows).await?;
+            ids.extend(new);
+        }
+        Ok(ids)
+    }
+
     async fn append_batch(
         &self,
         tx: &mut Tx,

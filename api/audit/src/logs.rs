@@ -110,6 +110,30 @@ impl Logs {
         Ok(ids)
     }
 
+    /// Writes records that are new by the way they are named, each to the log of its tenant.
+    ///
+    /// # Errors
+    /// As [`AuditLog::append_new_in`].
+    pub async fn append_new_in(
+        &self,
+        tx: &mut Tx,
+        list: &[Record],
+    ) -> Result<Vec<RecordId>, AuditError> {
+        if !self.per_tenant {
+            return self.shared.append_new_in(tx, list).await;
+        }
+        let mut ids = Vec::with_capacity(list.len());
+        for record in list {
+            let tenant = record.tenant().and_then(|tenant| tenant.parse().ok());
+            let log = match tenant {
+                Some(tenant) => self.to_write(tx, tenant).await?,
+                None => self.shared.clone(),
+            };
+            ids.extend(log.append_new_in(tx, std::slice::from_ref(record)).await?);
+        }
+        Ok(ids)
+    }
+
     /// The record with an external id, in whichever log has it.
     ///
     /// # Errors

@@ -242,6 +242,31 @@ async fn promise_39_indices_are_gap_free_with_several_servers_postgres() {
     indices_are_gap_free(Engine::Postgres).await;
 }
 
+async fn what_is_new_is_not_looked_up(engine: Engine) {
+    let (test_db, log) = open(engine).await;
+    let db = &test_db.db;
+    let named = |name: &str| Record::new("event", NOW_MS).external_id("bank", name);
+    let mut tx = db.begin().await.unwrap();
+    let ids = log.append_new_in(&mut tx, &[named("N-1"), named("N-2")]).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let used = log.append_new_in(&mut tx, &[named("N-3"), named("N-2")]).await;
+    let used = matches!(used, Err(AuditError::Store(error)) if error.is_unique_violation());
+    assert!(used, "{engine:?}");
+    tx.rollback().await.unwrap();
+    let mut tx = db.read().await.unwrap();
+    assert_eq!(log.find(&mut tx, "bank", "N-2").await.unwrap(), Some(ids[1]));
+    assert_eq!(log.find(&mut tx, "bank", "N-3").await.unwrap(), None);
+    tx.rollback().await.unwrap();
+    assert_eq!(log.sequence(db, 10).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_is_new_is_not_looked_up_on_both_engines() {
+    what_is_new_is_not_looked_up(Engine::Sqlite).await;
+    what_is_new_is_not_looked_up(Engine::Postgres).await;
+}
+
 async fn external_ids_record_once(engine: Engine) {
     let (test_db, log) = open(engine).await;
     let db = &test_db.db;

@@ -39,7 +39,8 @@ impl LedgerLog {
         };
         let records: Vec<Record> =
             tenants.into_iter().filter_map(|tenant| record(tenant, of(tenant))).collect();
-        match self.audit.append_many_in(tx, &records).await {
+        // They are named after the commit's number, which was drawn just now.
+        match self.audit.append_new_in(tx, &records).await {
             Ok(_) => Ok(()),
             Err(AuditError::Store(error)) => Err(error),
             Err(error) => Err(StoreError::Damaged(format!("audit record: {error}"))),

@@ -1,6 +1,6 @@
 //! Records.
 
-use api_store::{Engine, Tx, args};
+use api_store::{Arg, Engine, Tx, args};
 use api_verify::merkle::{Hash, leaf_hash};
 
 use super::batches::{self, Batch, Numbered};
@@ -45,6 +45,9 @@ pub(crate) struct NewRow<'a> {
     pub(crate) personal_fields: Option<Vec<u8>>,
 }
 
+const COLUMNS: &str = "seq, id, log_id, tenant_id, external_id, kind, stream, subject_id, leaf, \
+                       open_fields, personal_fields, created_at";
+
 /// Inserts records as one batch, in their order; they wait for their indices unless the first one's
 /// is given. False, with nothing inserted, when the external id of any of them is used.
 pub(crate) async fn insert<'a>(
@@ -53,12 +56,50 @@ pub(crate) async fn insert<'a>(
     rows: Vec<NewRow<'a>>,
     index: Option<u64>,
 ) -> Result<bool, AuditError> {
+    let has_external = rows.iter().any(|row| row.record.external.is_some());
+    let (first_seq, rows) = open(tx, log, rows, index).await?;
+    // Not `ON CONFLICT DO NOTHING`: PostgreSQL writes each row in two steps then.
+    let may_conflict = tx.engine() == Engine::Postgres && has_external;
+    if may_conflict {
+        tx.execute("SAVEPOINT audit_append", args![]).await?;
+    }
+    match tx.insert_many("audit_records", COLUMNS, rows, "").await {
+        Ok(_) if may_conflict => drop(tx.execute("RELEASE SAVEPOINT audit_append", args![]).await?),
+        Ok(_) => {}
+        Err(error) if error.is_unique_violation() && has_external => {
+            if may_conflict {
+                tx.execute("ROLLBACK TO SAVEPOINT audit_append", args![]).await?;
+            }
+            batches::undo(tx, first_seq).await?;
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(true)
+}
+
+/// The same for records whose external ids cannot be used: should one be all the same, the
+/// transaction is only good for a rollback.
+pub(crate) async fn insert_new(
+    tx: &mut Tx,
+    log: i64,
+    rows: Vec<NewRow<'_>>,
+) -> Result<(), AuditError> {
+    let (_, rows) = open(tx, log, rows, None).await?;
+    tx.insert_many("audit_records", COLUMNS, rows, "").await?;
+    Ok(())
+}
+
+/// Opens the batch of these records; answers its first number, and the values of [`COLUMNS`].
+async fn open<'a>(
+    tx: &mut Tx,
+    log: i64,
+    rows: Vec<NewRow<'a>>,
+    index: Option<u64>,
+) -> Result<(i64, Vec<Vec<Arg>>), AuditError> {
     let leaf = |row: &NewRow<'a>| (row.leaf_hash, row.record.stream.as_deref());
     let waiting = index.is_none().then(|| leaves::encode(rows.iter().map(leaf))).transpose()?;
     let first_seq = batches::open(tx, log, rows.len(), index, waiting).await?;
-    let has_external = rows.iter().any(|row| row.record.external.is_some());
-    let columns = "seq, id, log_id, tenant_id, external_id, kind, stream, subject_id, leaf, \
-                   open_fields, personal_fields, created_at";
     let rows = (first_seq..).zip(rows).map(|(seq, row)| {
         let NewRow { id, record, leaf, open_fields, personal_fields, .. } = row;
         let (tenant, external) = record.external.clone().unzip();
@@ -77,24 +118,7 @@ pub(crate) async fn insert<'a>(
             record.at_ms,
         ]
     });
-    // Not `ON CONFLICT DO NOTHING`: PostgreSQL writes each row in two steps then.
-    let may_conflict = tx.engine() == Engine::Postgres && has_external;
-    if may_conflict {
-        tx.execute("SAVEPOINT audit_append", args![]).await?;
-    }
-    match tx.insert_many("audit_records", columns, rows.collect(), "").await {
-        Ok(_) if may_conflict => drop(tx.execute("RELEASE SAVEPOINT audit_append", args![]).await?),
-        Ok(_) => {}
-        Err(error) if error.is_unique_violation() && has_external => {
-            if may_conflict {
-                tx.execute("ROLLBACK TO SAVEPOINT audit_append", args![]).await?;
-            }
-            batches::undo(tx, first_seq).await?;
-            return Ok(false);
-        }
-        Err(error) => return Err(error.into()),
-    }
-    Ok(true)
+    Ok((first_seq, rows.collect()))
 }
 
 macro_rules! select_record {
