@@ -68,8 +68,8 @@ pub(crate) async fn give_positions(
     }
     let sql = match tx.engine() {
         Engine::Sqlite => {
-            "UPDATE events_outbox SET position = j.value ->> 1 FROM json_each($1) AS j
-             WHERE id = j.value ->> 0 AND position IS NULL"
+            "UPDATE events_outbox AS o SET position = j.value ->> 1 FROM json_each($1) AS j
+             WHERE o.id = j.value ->> 0 AND o.position IS NULL"
         }
         Engine::Postgres => {
             "UPDATE events_outbox AS o SET position = CAST(j.value ->> 1 AS BIGINT)
