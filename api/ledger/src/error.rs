@@ -51,6 +51,11 @@ impl LedgerError {
         matches!(self, Self::Store(error) if error.is_retryable())
     }
 
+    /// True when the database cannot work at present.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_unavailable())
+    }
+
     pub(crate) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_unique_violation())
     }

@@ -148,7 +148,8 @@ impl Patience {
     fn limit(&mut self, commit: Duration) -> Duration {
         self.waited = self.skip == 0;
         self.skip = self.skip.saturating_sub(1);
-        if self.waited { WAIT_MAX.min(commit / 2) } else { Duration::ZERO }
+        let half = commit.checked_div(2).unwrap_or_default();
+        if self.waited { WAIT_MAX.min(half) } else { Duration::ZERO }
     }
 
     /// So many came, of those that were waited for.
@@ -206,7 +207,8 @@ async fn commit(ledger: &Ledger, batch: Vec<Request>) {
         batch.iter().flat_map(|request| request.groups.iter().map(Vec::as_slice)).collect();
     match ledger.post_groups(&groups).await {
         Ok(results) => answer(batch, results),
-        Err(error) if batch.len() == 1 => refuse(batch, &error),
+        // When the database is away, to ask again for each would only take as long for each.
+        Err(error) if batch.len() == 1 || error.is_unavailable() => refuse(batch, &error),
         Err(error) => {
             // One request must not fail its neighbours. Should the failed commit have come through
             // after all, the ids say so.
