@@ -181,6 +181,12 @@ async fn ten_thousand_records_go_in_one_call_and_again_change_nothing() {
     // A body beyond the limit is refused as such.
     let large = "x".repeat(17 << 20);
     let call = Call::new(&world, "post", "/v1/audit/records").key(&world.tenant_key);
-    let refused = call.raw("application/json", large).send().await;
-    assert_eq!((refused.status, refused.code()), (413, "body_too_large"));
+    let call = call.raw("application/json", large);
+    // The server answers before it has read all of it and closes: the answer may be lost on the way.
+    for _ in 0..20 {
+        if let Ok(refused) = call.try_send().await {
+            return assert_eq!((refused.status, refused.code()), (413, "body_too_large"));
+        }
+    }
+    panic!("twenty connections broke before an answer came");
 }
