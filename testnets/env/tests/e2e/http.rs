@@ -62,14 +62,16 @@ impl Call {
 
     /// Sends it. A refusal must be a problem document whose parts fit together, and never a 5xx.
     pub(crate) async fn send(&self) -> Answer {
-        let answer = self.try_send().await.unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let answer =
+            self.try_send().await.unwrap_or_else(|error| panic!("{error} at {}", self.url));
         assert!(answer.status < 500, "{answer:?} to {} {}", self.method, self.url);
         answer
     }
 
     /// As [`Call::send`], but a 5xx is noted, so that one run finds them all.
     pub(crate) async fn probe(&self, faults: &mut Vec<String>) -> Answer {
-        let answer = self.try_send().await.unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let answer =
+            self.try_send().await.unwrap_or_else(|error| panic!("{error} at {}", self.url));
         if answer.status >= 500 {
             let body = String::from_utf8_lossy(&self.body).chars().take(300).collect::<String>();
             faults.push(format!("{} to {} {} {body}", answer.status, self.method, self.url));
