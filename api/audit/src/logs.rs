@@ -84,10 +84,15 @@ impl Logs {
     /// # Errors
     /// As [`AuditLog::append_in`].
     pub async fn append_in(&self, tx: &mut Tx, record: &Record) -> Result<RecordId, AuditError> {
+        self.log_of(tx, record).await?.append_in(tx, record).await
+    }
+
+    /// The log that a record belongs to: its tenant's, or the shared one.
+    async fn log_of(&self, tx: &mut Tx, record: &Record) -> Result<AuditLog, AuditError> {
         let tenant = record.tenant().and_then(|tenant| tenant.parse().ok());
-        match tenant.filter(|_| self.per_tenant) {
-            Some(tenant) => self.to_write(tx, tenant).await?.append_in(tx, record).await,
-            None => self.shared.append_in(tx, record).await,
+        match tenant {
+            Some(tenant) => self.to_write(tx, tenant).await,
+            None => Ok(self.shared.clone()),
         }
     }
 
@@ -124,11 +129,7 @@ impl Logs {
         }
         let mut ids = Vec::with_capacity(list.len());
         for record in list {
-            let tenant = record.tenant().and_then(|tenant| tenant.parse().ok());
-            let log = match tenant {
-                Some(tenant) => self.to_write(tx, tenant).await?,
-                None => self.shared.clone(),
-            };
+            let log = self.log_of(tx, record).await?;
             ids.extend(log.append_new_in(tx, std::slice::from_ref(record)).await?);
         }
         Ok(ids)
