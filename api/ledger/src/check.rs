@@ -1,7 +1,7 @@
 //! A second opinion: recomputes every balance from the transfers, and shares no rule with the code
 //! that posts.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 
 use api_store::Tx;
@@ -95,6 +95,8 @@ struct Fold {
     /// The commit whose legs are read.
     commit: i64,
     ahead: Ahead,
+    /// The marks of the tail.
+    marked: HashSet<(i64, i64)>,
 }
 
 enum Stop {
@@ -352,8 +354,8 @@ impl Fold {
         Ok(())
     }
 
-    /// Every 32nd leg of an account is marked, and no other.
-    async fn marks(&self, tx: &mut Tx) -> Result<(), Stop> {
+    /// Every 32nd leg of an account is marked, in its table or in the tail, and no other.
+    async fn marks(&mut self, tx: &mut Tx) -> Result<(), Stop> {
         let mut after = (0, 0);
         let mut seen: HashMap<i64, usize> = HashMap::new();
         loop {
@@ -361,13 +363,15 @@ impl Fold {
             let Some(last) = page.last() else { break };
             after = *last;
             for (number, seq) in page {
-                let place = seen.entry(number).or_default();
-                let marks = self.accounts.get(&number).map(|account| account.marks.as_slice());
-                if marks.and_then(|marks| marks.get(*place)) != Some(&seq) {
-                    return found(format!("account {number}"), format!("leg {seq} is marked"));
-                }
-                *place = place.saturating_add(1);
+                self.mark(number, seq)?;
+                self.marked.remove(&(number, seq));
+                let count = seen.entry(number).or_default();
+                *count = count.saturating_add(1);
             }
+        }
+        for (number, _) in self.marked.drain() {
+            let count = seen.entry(number).or_default();
+            *count = count.saturating_add(1);
         }
         let missing = |number: &i64, account: &AccountFold| {
             account.marks.len() != seen.get(number).copied().unwrap_or_default()
@@ -376,6 +380,15 @@ impl Fold {
             Some((number, _)) => found(format!("account {number}"), "a mark is missing"),
             None => Ok(()),
         }
+    }
+
+    /// The leg `seq` of an account is rightly marked.
+    fn mark(&self, number: i64, seq: i64) -> Result<(), Stop> {
+        let marks = self.accounts.get(&number).map(|account| account.marks.as_slice());
+        if marks.is_some_and(|marks| marks.binary_search(&seq).is_ok()) {
+            return Ok(());
+        }
+        found(format!("account {number}"), format!("leg {seq} is marked"))
     }
 
     /// Compares what is kept for the commits before `commit` with the sums after them.
@@ -405,6 +418,10 @@ impl Fold {
                 let kept = Kept { sums, last_seq: standing.last_seq, legs: standing.legs };
                 same(account.get(), fold, kept)?;
                 fold.kept = row.commit;
+            }
+            for (account, seq) in row.marks {
+                self.mark(account.get(), seq)?;
+                self.marked.insert((account.get(), seq));
             }
             self.ahead.tail = tail_after(tx, row.commit).await?;
         }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::account::{CLOSED, FROZEN};
 use crate::book::Standing;
 use crate::posting::{ATTEMPTS_MAX, Posting, Results};
+use crate::repo::History;
 use crate::resident::{self, Resident, TailView};
 use crate::transfer::{Action, Posted, Transfer};
 use crate::{
@@ -387,6 +388,11 @@ impl Ledger {
 
     fn posting(&self) -> Posting<'_> {
         Posting { resident: &self.resident, now: self.now() }
+    }
+
+    /// The history of an account whose last leg is `last_seq`.
+    pub(crate) const fn history(&self, account: AccountId, last_seq: i64) -> History<'_> {
+        History { account, last_seq, resident: &self.resident }
     }
 
     fn recorder(&self) -> Option<&dyn Recorder> {

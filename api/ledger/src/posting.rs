@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::book::{Applied, Book};
 use crate::ledger::timestamp;
-use crate::repo::Keeper;
+use crate::repo::{Keeper, TailRow};
 use crate::resident::{self, Resident, Written};
 use crate::transfer::{Outcome, Posted, Transfer};
 use crate::{
@@ -82,19 +82,23 @@ impl Posting<'_> {
         let ids = book.accounts_of(groups);
         let (before, accounts) = self.resident.lock_alone(tx, &ids).await?;
         book.add_accounts(accounts);
-        let applied = decide(tx, &mut book, groups).await?;
+        let applied = self.decide(tx, &mut book, groups).await?;
         if book.rows().is_empty() {
             return Ok((answers(&book, applied, groups, 0)?, None));
         }
         let commit = repo::write(tx, &book, Keeper::Tail).await?;
         record(tx, recorder, &book, commit.first_seq).await?;
-        let states = book.standings(commit.id, commit.first_seq);
-        let slice = self.resident.slice(states.len());
+        let row = TailRow {
+            commit: commit.id,
+            recorded_at: book.now(),
+            states: book.standings(commit.id, commit.first_seq),
+            marks: repo::marks(book.rows(), commit.first_seq),
+        };
+        let slice = self.resident.slice(row.states.len());
         let clean = resident::fold(tx, &slice).await?;
         // The last thing: whoever reads the tail finds there what is durable.
-        repo::insert_tail(tx, commit.id, &states).await?;
-        let recorded_at = book.now();
-        let written = Written { before, commit: commit.id, recorded_at, states, slice, clean };
+        repo::insert_tail(tx, &row).await?;
+        let written = Written { before, row, slice, clean };
         Ok((answers(&book, applied, groups, commit.first_seq)?, Some(written)))
     }
 
@@ -117,7 +121,7 @@ impl Posting<'_> {
         let mut book = self.begin(tx, groups).await?;
         let ids = book.accounts_of(groups);
         book.add_accounts(self.resident.lock_shared(tx, &ids).await?);
-        let applied = decide(tx, &mut book, groups).await?;
+        let applied = self.decide(tx, &mut book, groups).await?;
         Ok((book, applied))
     }
 
@@ -133,6 +137,28 @@ impl Posting<'_> {
         }
         Ok(book)
     }
+
+    /// Decides with the accounts that are locked.
+    async fn decide(
+        self,
+        tx: &mut Tx,
+        book: &mut Book,
+        groups: &[&[Transfer]],
+    ) -> Result<Vec<Result<Applied, Refusal>>, LedgerError> {
+        let now = book.now();
+        for account in book.limited_accounts() {
+            velocity::load(tx, self.resident, account, now).await?;
+        }
+        // Only what is read after the locks were taken cannot change any more.
+        let ids: Vec<_> =
+            transfers(groups).map(|transfer| (transfer.tenant, transfer.id)).collect();
+        book.add_stored(repo::stored(tx, &ids).await?);
+        let targets = targets(groups);
+        if !targets.is_empty() {
+            book.add_ended(repo::ended(tx, &targets).await?);
+        }
+        Ok(groups.iter().flat_map(|group| book.apply_group(group)).collect())
+    }
 }
 
 fn transfers<'a>(groups: &'a [&'a [Transfer]]) -> impl Iterator<Item = &'a Transfer> {
@@ -141,26 +167,6 @@ fn transfers<'a>(groups: &'a [&'a [Transfer]]) -> impl Iterator<Item = &'a Trans
 
 fn targets(groups: &[&[Transfer]]) -> Vec<(TenantId, TransferId)> {
     transfers(groups).filter_map(|transfer| Some((transfer.tenant, transfer.target()?))).collect()
-}
-
-/// Decides with the accounts that are locked.
-async fn decide(
-    tx: &mut Tx,
-    book: &mut Book,
-    groups: &[&[Transfer]],
-) -> Result<Vec<Result<Applied, Refusal>>, LedgerError> {
-    let now = book.now();
-    for account in book.limited_accounts() {
-        velocity::load(tx, account, now).await?;
-    }
-    // Only what is read after the locks were taken cannot change any more.
-    let ids: Vec<_> = transfers(groups).map(|transfer| (transfer.tenant, transfer.id)).collect();
-    book.add_stored(repo::stored(tx, &ids).await?);
-    let targets = targets(groups);
-    if !targets.is_empty() {
-        book.add_ended(repo::ended(tx, &targets).await?);
-    }
-    Ok(groups.iter().flat_map(|group| book.apply_group(group)).collect())
 }
 
 async fn record(

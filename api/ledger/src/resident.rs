@@ -4,13 +4,14 @@
 //! Nothing here is the only copy. All of it is read from the database, or was just made durable; each
 //! transaction first looks how far the database is and reads what is missing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api_store::Tx;
 
 use crate::book::{AccountState, Standing, Terms};
-use crate::repo::{self, Head};
+use crate::repo::{self, Head, Mark, TailRow};
 use crate::{AccountId, LedgerError};
 
 /// Rows of the tail that are read at once.
@@ -70,6 +71,8 @@ struct Inner {
     entries: HashMap<AccountId, Entry>,
     /// Most accounts have the same terms as many others.
     terms: HashSet<Arc<Terms>>,
+    /// Marks of the tail that `ledger_marks` may not have.
+    marks: BTreeSet<Mark>,
     /// How far what is here goes. A commit after `head.commits` may have changed an entry with terms,
     /// one after `head.tail` any.
     head: Head,
@@ -88,6 +91,7 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Slice {
     states: Vec<(AccountId, Standing)>,
+    marks: Vec<Mark>,
     /// Which sweep it is of.
     upto: i64,
     end: usize,
@@ -100,9 +104,7 @@ pub(crate) struct Slice {
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) before: Head,
-    pub(crate) commit: i64,
-    pub(crate) recorded_at: i64,
-    pub(crate) states: Vec<(AccountId, Standing)>,
+    pub(crate) row: TailRow,
     pub(crate) slice: Slice,
     pub(crate) clean: bool,
 }
@@ -225,7 +227,7 @@ impl Resident {
                 return Ok(());
             }
             if inner.head.tail == known {
-                page.iter().for_each(|row| inner.add(row.commit, row.recorded_at, &row.states));
+                page.iter().for_each(|row| inner.add(row));
             }
         }
     }
@@ -258,6 +260,17 @@ impl Resident {
         Ok(())
     }
 
+    /// The first `count` legs of the account within `seqs` that are marked in the tail alone.
+    pub(crate) fn marks(
+        &self,
+        account: AccountId,
+        seqs: RangeInclusive<i64>,
+        count: usize,
+    ) -> Vec<i64> {
+        let range = (account, *seqs.start())..=(account, *seqs.end());
+        self.lock().marks.range(range).take(count).map(|(_, seq)| *seq).collect()
+    }
+
     /// What a commit with so many states folds on the way.
     pub(crate) fn slice(&self, states: usize) -> Slice {
         self.lock().slice(states)
@@ -276,13 +289,13 @@ impl Resident {
 
     /// Takes over what is durable now.
     pub(crate) fn committed(&self, written: &Written) {
-        let Written { before, commit, recorded_at, states, .. } = written;
+        let Written { before, row, .. } = written;
         let mut inner = self.lock();
-        if inner.head.tail == before.tail && *commit > before.tail {
-            inner.add(*commit, *recorded_at, states);
+        if inner.head.tail == before.tail && row.commit > before.tail {
+            inner.add(row);
         }
-        if inner.head.commits == before.commits && inner.head.tail >= *commit {
-            inner.head.commits = *commit;
+        if inner.head.commits == before.commits && inner.head.tail >= row.commit {
+            inner.head.commits = row.commit;
         }
         inner.folded(&written.slice);
         inner.clean |= written.clean;
@@ -313,6 +326,9 @@ pub(crate) async fn fold(tx: &mut Tx, slice: &Slice) -> Result<bool, LedgerError
     for states in slice.states.chunks(FOLD_CHUNK) {
         repo::fold(tx, states).await?;
     }
+    for marks in slice.marks.chunks(FOLD_CHUNK) {
+        repo::fold_marks(tx, marks).await?;
+    }
     if slice.is_last {
         repo::set_folded(tx, slice.upto).await?;
     }
@@ -341,12 +357,8 @@ impl Inner {
         ids.dedup();
         let mut found = Vec::with_capacity(ids.len());
         ids.retain(|id| {
-            let entry = self.entries.get(id);
-            let state = entry.and_then(|entry| {
-                entry
-                    .terms
-                    .as_ref()
-                    .map(|terms| AccountState::new(*id, terms.clone(), entry.standing))
+            let state = self.entries.get(id).and_then(|entry| {
+                Some(AccountState::new(*id, Arc::clone(entry.terms.as_ref()?), entry.standing))
             });
             let is_missing = state.is_none();
             found.extend(state);
@@ -391,8 +403,8 @@ impl Inner {
     }
 
     /// Adds a row of the tail: the one after `head.tail`.
-    fn add(&mut self, commit: i64, recorded_at: i64, states: &[(AccountId, Standing)]) {
-        for (id, standing) in states {
+    fn add(&mut self, row: &TailRow) {
+        for (id, standing) in &row.states {
             let entry = self.entries.entry(*id);
             let entry =
                 entry.or_insert_with(|| Entry { standing: Standing::default(), terms: None });
@@ -401,9 +413,10 @@ impl Inner {
             }
             entry.standing = entry.standing.newer(*standing);
         }
-        self.states = self.states.saturating_add(states.len());
-        self.head.tail = commit;
-        self.tail_recorded = Some(recorded_at);
+        self.marks.extend(&row.marks);
+        self.states = self.states.saturating_add(row.states.len());
+        self.head.tail = row.commit;
+        self.tail_recorded = Some(row.recorded_at);
     }
 
     const fn is_fold_worthwhile(&self) -> bool {
@@ -431,8 +444,12 @@ impl Inner {
         let end = sweep.next.saturating_add(length).min(sweep.accounts.len());
         let accounts = sweep.accounts.get(sweep.next..end).unwrap_or_default();
         let standing = |id: &AccountId| Some((*id, self.entries.get(id)?.standing));
+        let marks = accounts.first().zip(accounts.last()).map(|(first, last)| {
+            self.marks.range((*first, i64::MIN)..=(*last, i64::MAX)).copied().collect()
+        });
         Slice {
             states: accounts.iter().filter_map(standing).collect(),
+            marks: marks.unwrap_or_default(),
             upto: sweep.upto,
             end,
             is_last: end == sweep.accounts.len(),
@@ -445,6 +462,9 @@ impl Inner {
             return;
         };
         sweep.next = sweep.next.max(slice.end);
+        for mark in &slice.marks {
+            self.marks.remove(mark);
+        }
         if slice.is_last {
             let states = self.states.saturating_sub(sweep.states);
             self.set_folded(slice.upto, states);
@@ -466,6 +486,7 @@ impl Inner {
             self.tail_recorded = None;
         }
         self.states = states;
+        self.marks.retain(|(_, seq)| seq >> repo::SEQ_BITS > upto);
         if self.entries.len() > self.options.accounts {
             self.entries.retain(|_, entry| entry.standing.commit > upto);
             self.terms.retain(|terms| Arc::strong_count(terms) > 1);

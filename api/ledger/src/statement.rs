@@ -129,7 +129,7 @@ impl Ledger {
                 (Some(effective), recorded.as_microsecond())
             }
         };
-        let history = History { account: id, last_seq: standing.last_seq };
+        let history = self.history(id, standing.last_seq);
         let totals = match effective {
             None => recorded_totals(tx, history, recorded).await?,
             Some(day) => effective_totals(tx, history, day, recorded).await?,
@@ -149,7 +149,7 @@ impl Ledger {
         time: Timestamp,
     ) -> Result<i64, LedgerError> {
         let (_, Standing { last_seq, .. }) = self.standing(tx, id).await?;
-        let history = History { account: id, last_seq };
+        let history = self.history(id, last_seq);
         let last = last_recorded(tx, history, time.as_microsecond()).await?;
         Ok(last.map_or(0, |leg| leg.0))
     }
@@ -169,7 +169,7 @@ impl Ledger {
             return Err(LedgerError::NoHistory);
         }
         let limit = page.limit.clamp(1, LINES_MAX);
-        let history = History { account: id, last_seq };
+        let history = self.history(id, last_seq);
         let before = history.before(tx, page.after).await?;
         let opening = Balance { side: account.side, totals: totals_after(before.as_ref())? };
         let mut legs = history.after(tx, page.after, limit.saturating_add(1)).await?;
@@ -262,7 +262,7 @@ fn line(leg: HistoryLeg, side: Side) -> Result<Line, LedgerError> {
 /// may be numbered in another order than their times; along one account the two agree.
 pub(crate) async fn last_recorded(
     tx: &mut Tx,
-    history: History,
+    history: History<'_>,
     time: i64,
 ) -> Result<Option<HistoryLeg>, LedgerError> {
     let Some(commit) = repo::commit_before(tx, time).await? else { return Ok(None) };
@@ -284,7 +284,11 @@ pub(crate) async fn last_recorded(
     }
 }
 
-async fn recorded_totals(tx: &mut Tx, history: History, time: i64) -> Result<Totals, LedgerError> {
+async fn recorded_totals(
+    tx: &mut Tx,
+    history: History<'_>,
+    time: i64,
+) -> Result<Totals, LedgerError> {
     totals_after(last_recorded(tx, history, time).await?.as_ref())
 }
 
@@ -292,7 +296,7 @@ async fn recorded_totals(tx: &mut Tx, history: History, time: i64) -> Result<Tot
 /// that of their recording.
 async fn effective_totals(
     tx: &mut Tx,
-    history: History,
+    history: History<'_>,
     day: Date,
     recorded: i64,
 ) -> Result<Totals, LedgerError> {

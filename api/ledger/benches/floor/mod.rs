@@ -1,6 +1,6 @@
 //! The floor: the rows that a batch wrote, inserted again into a table with the same columns and
 //! indexes, by the fastest statements known for each engine, with no logic. The rows are all that a batch
-//! writes: its transfers, the mark of every 32nd leg of an account, and its row of the tail.
+//! writes: its transfers and its row of the tail.
 
 use std::time::{Duration, Instant};
 
@@ -69,8 +69,7 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
     match &mut tx {
         Tx::Sqlite(tx) => {
             let sql = "SELECT sql FROM sqlite_master WHERE type IN ('table', 'index')
-                AND tbl_name IN ('ledger_transfers', 'ledger_commits', 'ledger_marks',
-                    'ledger_tail') AND sql IS NOT NULL
+                AND tbl_name IN ('ledger_transfers', 'ledger_commits', 'ledger_tail') AND sql IS NOT NULL
                 ORDER BY type DESC";
             let statements = tx.fetch_all(sql).await?;
             for row in statements {
@@ -83,7 +82,6 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
             tx.execute("CREATE TABLE floor_transfers (LIKE ledger_transfers INCLUDING ALL)")
                 .await?;
             tx.execute("CREATE TABLE floor_commits (LIKE ledger_commits INCLUDING ALL)").await?;
-            tx.execute("CREATE TABLE floor_marks (LIKE ledger_marks INCLUDING ALL)").await?;
             tx.execute("CREATE TABLE floor_tail (LIKE ledger_tail INCLUDING ALL)").await?;
         }
     }
@@ -123,12 +121,6 @@ pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<
             debit_debits, debit_credits, credit_debits, credit_credits, debit_prev, credit_prev
         FROM ledger_transfers WHERE seq >= $1 ORDER BY seq";
     let rows: Vec<Wide> = tx.fetch_all(sql, args![first_seq]).await?;
-    // No index is by seq alone: the marks of a batch are found by its rows' accounts.
-    let sql = "SELECT m.account, m.seq FROM ledger_transfers AS t
-        JOIN ledger_marks AS m ON m.account IN (t.debit, t.credit) AND m.seq = t.seq
-        WHERE t.seq >= $1 ORDER BY m.account";
-    let marks: Vec<(i64, i64)> = tx.fetch_all(sql, args![first_seq]).await?;
-    let marks = marks.into_iter().map(|(account, seq)| args![account, seq]).collect();
     let tail = "SELECT states FROM ledger_tail WHERE commit_id = $1";
     let (tail,): (Vec<u8>,) = tx.fetch_one(tail, args![first_seq >> 20]).await?;
     tx.rollback().await?;
@@ -144,7 +136,6 @@ pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<
         }
         Tx::Postgres(tx) => insert_postgres(tx, &rows).await?,
     }
-    tx.insert_many("floor_marks", "account, seq", marks, "").await?;
     let sql = "INSERT INTO floor_tail (commit_id, states) VALUES ($1, $2)";
     tx.execute(sql, args![commit, tail]).await?;
     tx.commit().await?;

@@ -3,6 +3,7 @@
 use api_store::{Engine, Tx, args};
 
 use super::MARK_EVERY;
+use crate::resident::Resident;
 use crate::{AccountId, LedgerError, Side};
 
 /// A leg seen from one account: seq, id, leg, kind, other account, 1 when this account is debited,
@@ -78,21 +79,33 @@ async fn backwards(
 
 /// An account's history, from its last leg.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct History {
+pub(crate) struct History<'a> {
     pub(crate) account: AccountId,
     /// Its last leg; zero: there is none.
     pub(crate) last_seq: i64,
+    /// Where the marks are that are not in `ledger_marks` yet. A mark that is in neither, as this reader
+    /// sees them, only makes the way longer.
+    pub(crate) resident: &'a Resident,
 }
 
-impl History {
+impl History<'_> {
     /// The first marked leg at `seq` or after it, but for `skip` others before it; or the account's
     /// last leg, if that many are not marked. Zero when it has none.
-    async fn top(self, tx: &mut Tx, seq: i64, skip: i64) -> Result<i64, LedgerError> {
-        let sql = "SELECT seq FROM ledger_marks WHERE account = $1 AND seq >= $2 AND seq <= $4
-             ORDER BY seq LIMIT 1 OFFSET $3";
-        let values = args![self.account.get(), seq, skip, self.last_seq];
-        let mark: Option<(i64,)> = tx.fetch_optional(sql, values).await?;
-        Ok(mark.map_or(self.last_seq, |(seq,)| seq))
+    async fn top(self, tx: &mut Tx, seq: i64, skip: usize) -> Result<i64, LedgerError> {
+        if seq > self.last_seq {
+            return Ok(self.last_seq);
+        }
+        let count = skip.saturating_add(1);
+        let mut marks = self.resident.marks(self.account, seq..=self.last_seq, count);
+        let sql = "SELECT seq FROM ledger_marks WHERE account = $1 AND seq >= $2 AND seq <= $3
+             ORDER BY seq LIMIT $4";
+        let limit = i64::try_from(count).unwrap_or(i64::MAX);
+        let values = args![self.account.get(), seq, self.last_seq, limit];
+        let stored: Vec<(i64,)> = tx.fetch_all(sql, values).await?;
+        marks.extend(stored.into_iter().map(|(seq,)| seq));
+        marks.sort_unstable();
+        marks.dedup();
+        Ok(marks.get(skip).copied().unwrap_or(self.last_seq))
     }
 
     /// Up to `limit` legs after `seq` that moved money, oldest first.
@@ -106,9 +119,8 @@ impl History {
         let mut found: Vec<HistoryLeg> = Vec::new();
         let mut from = seq;
         while found.len() < limit {
-            let missing = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
-            let skip =
-                missing.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or_default();
+            let missing = limit.saturating_sub(found.len());
+            let skip = missing.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or(1);
             let top = self.top(tx, from.saturating_add(1), skip).await?;
             if top <= from {
                 break;

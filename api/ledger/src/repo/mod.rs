@@ -31,15 +31,15 @@ pub(crate) use read::{
     transfers_page,
 };
 pub(crate) use tail::{
-    Head, TailRow, fold, head, insert_tail, lock_alone, lock_shared, remove_folded, set_folded,
-    tail_after, terms_after, touched_after,
+    Head, Mark, TailRow, fold, fold_marks, head, insert_tail, lock_alone, lock_shared,
+    remove_folded, set_folded, tail_after, terms_after, touched_after,
 };
 
 /// The bits of `ledger_transfers.seq` that count within a commit.
 pub(crate) const SEQ_BITS: u32 = 20;
 
 /// Every leg of an account whose number is a multiple of this is marked.
-pub(crate) const MARK_EVERY: i64 = 32;
+pub(crate) const MARK_EVERY: usize = 32;
 
 /// account, book, tenant, asset, side, flags, floor, four totals, changed_at, last_seq, legs,
 /// commit_id.
@@ -201,10 +201,10 @@ pub(crate) async fn ended(
         .collect()
 }
 
-/// Who keeps the new totals of a commit.
+/// Who keeps the new totals and the marks of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keeper {
-    /// The rows of `ledger_balances`.
+    /// The rows of `ledger_balances` and `ledger_marks`.
     Balances,
     /// A row of `ledger_tail`, which the caller writes.
     Tail,
@@ -232,18 +232,23 @@ fn first_seq(commit: i64) -> Result<i64, LedgerError> {
     commit.checked_mul(shift).ok_or_else(|| LedgerError::damaged("commit number"))
 }
 
-/// The marks that these rows make: account and `seq`, in the order of the accounts.
-fn marks(rows: &[Row], first_seq: i64) -> Vec<(i64, i64)> {
+/// The marks that these rows make, in the order of the accounts.
+pub(crate) fn marks(rows: &[Row], first_seq: i64) -> Vec<Mark> {
     let mut marks = Vec::new();
     for (seq, row) in (first_seq..).zip(rows) {
         for (account, link) in [(row.debit, row.debit_link), (row.credit, row.credit_link)] {
-            if link.is_some_and(|link| link.number.checked_rem(MARK_EVERY) == Some(0)) {
-                marks.push((account.get(), seq));
+            if link.is_some_and(|link| is_marked(link.number)) {
+                marks.push((account, seq));
             }
         }
     }
     marks.sort_unstable();
     marks
+}
+
+/// True for every leg of an account with a number that [`MARK_EVERY`] divides.
+fn is_marked(number: i64) -> bool {
+    usize::try_from(number).is_ok_and(|number| number.is_multiple_of(MARK_EVERY))
 }
 
 /// The rows that open a hold, and those that end one.

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Commit, Keeper, LockedRow, StoredRow, events, first_seq, holds, marks};
+use super::{Commit, Keeper, LockedRow, Mark, StoredRow, events, first_seq, holds, marks};
 use crate::book::{Book, ChainLink, Row, Standing};
 use crate::bytes::encode;
 use crate::{AccountId, LedgerError, TenantId, Totals, TransferId};
@@ -94,10 +94,12 @@ pub(super) async fn write(
     let first_seq = first_seq(commit)?;
     let rows = book.rows();
     let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(first_seq));
-    let (marked, marks): (Vec<i64>, Vec<i64>) = marks(rows, first_seq).into_iter().unzip();
+    let mut marks_now = Vec::new();
     if keeper == Keeper::Balances {
         fold(connection, &book.standings(commit, first_seq)).await?;
+        marks_now = marks(rows, first_seq);
     }
+    let (marked, marks) = mark_columns(&marks_now);
     let query = sqlx::query(
         "WITH new_transfers AS (
              INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
@@ -186,6 +188,25 @@ pub(super) async fn fold(
         .bind(numbers(|standing| standing.commit))
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+fn mark_columns(marks: &[Mark]) -> (Vec<i64>, Vec<i64>) {
+    marks.iter().map(|(account, seq)| (account.get(), *seq)).unzip()
+}
+
+/// Adds these marks, where they are missing.
+pub(super) async fn insert_marks(
+    connection: &mut PgConnection,
+    marks: &[Mark],
+) -> Result<(), LedgerError> {
+    if marks.is_empty() {
+        return Ok(());
+    }
+    let (accounts, seqs) = mark_columns(marks);
+    let sql = "INSERT INTO ledger_marks (account, seq)
+         SELECT * FROM unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING";
+    sqlx::query(sql).bind(accounts).bind(seqs).execute(connection).await?;
     Ok(())
 }
 

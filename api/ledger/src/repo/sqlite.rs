@@ -8,7 +8,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
-use super::{Commit, Keeper, LockedRow, StoredRow, events, first_seq, holds, marks};
+use super::{Commit, Keeper, LockedRow, Mark, StoredRow, events, first_seq, holds, marks};
 use crate::book::{Book, ChainLink, Row, Standing};
 use crate::bytes::encode;
 use crate::{AccountId, LedgerError, TenantId, TransferId};
@@ -132,8 +132,8 @@ pub(super) async fn write(
     insert_rows(connection, first_seq, book.rows()).await?;
     if keeper == Keeper::Balances {
         fold(connection, &book.standings(commit, first_seq)).await?;
+        insert_marks(connection, &marks(book.rows(), first_seq)).await?;
     }
-    insert_marks(connection, &marks(book.rows(), first_seq)).await?;
     write_holds(connection, book.rows()).await?;
     for (tenant, count) in events(book.rows()) {
         let sql = "INSERT INTO events_outbox
@@ -223,15 +223,17 @@ pub(super) async fn fold(
     Ok(())
 }
 
-async fn insert_marks(
+/// Adds these marks, where they are missing.
+pub(super) async fn insert_marks(
     connection: &mut SqliteConnection,
-    marks: &[(i64, i64)],
+    marks: &[Mark],
 ) -> Result<(), LedgerError> {
     let insert = "INSERT INTO ledger_marks (account, seq) VALUES ";
+    let end = " ON CONFLICT DO NOTHING";
     for chunk in chunks(marks) {
-        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 2, "")));
+        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 2, end)));
         for (account, seq) in chunk {
-            query = query.bind(account).bind(seq);
+            query = query.bind(account.get()).bind(seq);
         }
         query.execute(&mut *connection).await?;
     }

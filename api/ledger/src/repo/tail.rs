@@ -9,8 +9,10 @@ use crate::{AccountId, LedgerError, Totals};
 /// The lock on PostgreSQL that all who change accounts share, and that a batch has alone.
 const LOCK: i64 = i64::from_be_bytes(*b"\0ledger\0");
 
-/// The first byte of `ledger_tail.states`.
-const FORMAT: u8 = 1;
+/// The first byte of `ledger_tail.states`: only states, as an earlier version wrote them.
+const STATES: u8 = 1;
+/// States and marks.
+const STATES_AND_MARKS: u8 = 2;
 
 /// An entry of `ledger_tail.states`.
 #[derive(Serialize, Deserialize)]
@@ -25,8 +27,25 @@ struct Stored {
     legs: i64,
 }
 
-fn encode(states: &[(AccountId, Standing)]) -> Result<Vec<u8>, LedgerError> {
-    let stored: Vec<Stored> = states
+/// A mark in `ledger_tail.states`: the account, and the place of the leg in the commit.
+type StoredMark = (i64, i64);
+
+/// A leg whose number in its account's history is a multiple of [`super::MARK_EVERY`]: account and
+/// `seq`.
+pub(crate) type Mark = (AccountId, i64);
+
+/// A row of the tail: what a commit changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TailRow {
+    pub(crate) commit: i64,
+    pub(crate) recorded_at: i64,
+    pub(crate) states: Vec<(AccountId, Standing)>,
+    pub(crate) marks: Vec<Mark>,
+}
+
+fn encode(row: &TailRow) -> Result<Vec<u8>, LedgerError> {
+    let states: Vec<Stored> = row
+        .states
         .iter()
         .map(|(account, Standing { totals, changed_at, last_seq, legs, .. })| Stored {
             account: account.get(),
@@ -39,16 +58,32 @@ fn encode(states: &[(AccountId, Standing)]) -> Result<Vec<u8>, LedgerError> {
             legs: *legs,
         })
         .collect();
-    postcard::to_extend(&stored, vec![FORMAT]).map_err(|_| LedgerError::damaged("tail"))
+    let first_seq = super::first_seq(row.commit)?;
+    let position = |(account, seq): &Mark| (account.get(), seq.saturating_sub(first_seq));
+    let marks: Vec<StoredMark> = row.marks.iter().map(position).collect();
+    postcard::to_extend(&(states, marks), vec![STATES_AND_MARKS])
+        .map_err(|_| LedgerError::damaged("tail"))
 }
 
-fn decode(commit: i64, bytes: &[u8]) -> Result<Vec<(AccountId, Standing)>, LedgerError> {
+fn decode(commit: i64, recorded_at: i64, bytes: &[u8]) -> Result<TailRow, LedgerError> {
     let damaged = || LedgerError::damaged("a row of ledger_tail cannot be read");
-    let body = bytes.strip_prefix(&[FORMAT]).ok_or_else(damaged)?;
-    let (stored, rest) = postcard::take_from_bytes::<Vec<Stored>>(body).map_err(|_| damaged())?;
+    let (format, body) = bytes.split_first().ok_or_else(damaged)?;
+    let (stored, rest) = match *format {
+        STATES => postcard::take_from_bytes::<Vec<Stored>>(body)
+            .map(|(states, rest)| ((states, Vec::new()), rest)),
+        STATES_AND_MARKS => postcard::take_from_bytes::<(Vec<Stored>, Vec<StoredMark>)>(body),
+        _ => return Err(damaged()),
+    }
+    .map_err(|_| damaged())?;
     if !rest.is_empty() {
         return Err(damaged());
     }
+    let (states, marks) = stored;
+    let first_seq = super::first_seq(commit)?;
+    let mark = |(account, position): &StoredMark| {
+        first_seq.checked_add(*position).map(|seq| (AccountId::new(*account), seq))
+    };
+    let marks = marks.iter().map(mark).collect::<Option<_>>().ok_or_else(damaged)?;
     let standing = |stored: &Stored| Standing {
         commit,
         totals: Totals {
@@ -61,7 +96,8 @@ fn decode(commit: i64, bytes: &[u8]) -> Result<Vec<(AccountId, Standing)>, Ledge
         last_seq: stored.last_seq,
         legs: stored.legs,
     };
-    Ok(stored.iter().map(|stored| (AccountId::new(stored.account), standing(stored))).collect())
+    let states = states.iter().map(|stored| (AccountId::new(stored.account), standing(stored)));
+    Ok(TailRow { commit, recorded_at, states: states.collect(), marks })
 }
 
 /// How far everything is; zero: there is nothing.
@@ -87,13 +123,6 @@ pub(crate) async fn head(tx: &mut Tx, known: i64) -> Result<(Head, Option<i64>),
     let row: (i64, i64, i64, i64, Option<i64>) = tx.fetch_one(sql, args![known]).await?;
     let (commits, tail, folded, terms, recorded_at) = row;
     Ok((Head { commits, tail: tail.max(folded), folded, terms }, recorded_at))
-}
-
-/// A row of the tail.
-pub(crate) struct TailRow {
-    pub(crate) commit: i64,
-    pub(crate) recorded_at: i64,
-    pub(crate) states: Vec<(AccountId, Standing)>,
 }
 
 /// Waits until nobody else changes accounts, and keeps them out until the end of the transaction.
@@ -124,21 +153,13 @@ pub(crate) async fn tail_after(
          FROM ledger_tail AS t JOIN ledger_commits AS c ON c.id = t.commit_id
          WHERE t.commit_id > $1 ORDER BY t.commit_id LIMIT $2";
     let rows: Vec<(i64, i64, Vec<u8>)> = tx.fetch_all(sql, args![commit, limit]).await?;
-    rows.into_iter()
-        .map(|(commit, recorded_at, states)| {
-            Ok(TailRow { commit, recorded_at, states: decode(commit, &states)? })
-        })
-        .collect()
+    rows.iter().map(|(commit, recorded_at, states)| decode(*commit, *recorded_at, states)).collect()
 }
 
-/// Writes what the commit changed.
-pub(crate) async fn insert_tail(
-    tx: &mut Tx,
-    commit: i64,
-    states: &[(AccountId, Standing)],
-) -> Result<(), LedgerError> {
+/// Writes what a commit changed.
+pub(crate) async fn insert_tail(tx: &mut Tx, row: &TailRow) -> Result<(), LedgerError> {
     let sql = "INSERT INTO ledger_tail (commit_id, states) VALUES ($1, $2)";
-    tx.execute(sql, args![commit, encode(states)?]).await?;
+    tx.execute(sql, args![row.commit, encode(row)?]).await?;
     Ok(())
 }
 
@@ -150,7 +171,15 @@ pub(crate) async fn fold(tx: &mut Tx, states: &[(AccountId, Standing)]) -> Resul
     }
 }
 
-/// Notes that `ledger_balances` has all up to this commit.
+/// Adds marks that may be there already. Ordered by account.
+pub(crate) async fn fold_marks(tx: &mut Tx, marks: &[Mark]) -> Result<(), LedgerError> {
+    match tx {
+        Tx::Sqlite(tx) => super::sqlite::insert_marks(tx, marks).await,
+        Tx::Postgres(tx) => super::postgres::insert_marks(tx, marks).await,
+    }
+}
+
+/// Notes that `ledger_balances` and `ledger_marks` have all up to this commit.
 pub(crate) async fn set_folded(tx: &mut Tx, commit: i64) -> Result<(), LedgerError> {
     let sql = "UPDATE ledger_state SET folded = $1 WHERE folded < $1";
     tx.execute(sql, args![commit]).await?;
@@ -203,12 +232,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn standings_round_trip(
-            commit: i64,
+        fn rows_round_trip(
+            commit in 0_i64..1 << 40,
+            recorded_at: i64,
             entries: Vec<(i64, [u128; 4], i64, i64, i64)>,
+            marks: Vec<(i64, u16)>,
             junk in 1_usize..40,
         ) {
-            let states: Vec<(AccountId, Standing)> = entries
+            let states = entries
                 .into_iter()
                 .map(|(account, totals, changed_at, last_seq, legs)| {
                     let [debits_posted, credits_posted, debits_pending, credits_pending] = totals;
@@ -217,18 +248,29 @@ mod tests {
                     (AccountId::new(account), Standing { commit, totals, changed_at, last_seq, legs })
                 })
                 .collect();
-            let bytes = encode(&states).unwrap();
-            prop_assert_eq!(decode(commit, &bytes).unwrap(), states);
+            let mark = |(account, position): (i64, u16)| {
+                (AccountId::new(account), (commit << 20) | i64::from(position))
+            };
+            let marks = marks.into_iter().map(mark).collect();
+            let row = TailRow { commit, recorded_at, states, marks };
+            let bytes = encode(&row).unwrap();
+            prop_assert_eq!(&decode(commit, recorded_at, &bytes).unwrap(), &row);
             let cut = bytes.len().saturating_sub(junk);
-            prop_assert!(decode(commit, bytes.get(..cut).unwrap_or_default()).is_err());
-            prop_assert!(decode(commit, &[bytes, vec![0]].concat()).is_err());
+            prop_assert!(decode(commit, 0, bytes.get(..cut).unwrap_or_default()).is_err());
+            prop_assert!(decode(commit, 0, &[bytes, vec![0]].concat()).is_err());
         }
     }
 
     #[test]
-    fn other_formats_are_refused() {
-        assert!(decode(1, &[]).is_err());
-        assert!(decode(1, &[2, 0]).is_err());
-        assert_eq!(decode(1, &[1, 0]).unwrap(), []);
+    fn rows_without_marks_are_read_and_other_formats_refused() {
+        let row = decode(3, 5, &[1, 1, 2, 7, 0, 0, 0, 4, 6, 8]).unwrap();
+        let totals = Totals { debits_posted: 7, ..Totals::default() };
+        let standing = Standing { commit: 3, totals, changed_at: 2, last_seq: 3, legs: 4 };
+        let states = vec![(AccountId::new(1), standing)];
+        assert_eq!(row, TailRow { commit: 3, recorded_at: 5, states, marks: Vec::new() });
+        assert!(decode(1, 1, &[]).is_err());
+        assert!(decode(1, 1, &[2, 0]).is_err());
+        assert!(decode(1, 1, &[3, 0]).is_err());
+        assert_eq!(decode(1, 1, &[2, 0, 0]).unwrap().marks, []);
     }
 }

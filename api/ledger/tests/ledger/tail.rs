@@ -115,6 +115,38 @@ async fn damage_to_the_tail_is_found(engine: Engine) {
     }
 }
 
+async fn marks_wait_in_the_tail(engine: Engine) {
+    let (f, bank, ann) = fixture(engine).await;
+    let batch: Vec<Transfer> = (1..=33).map(|id| f.transfer(id, bank, ann, 7)).collect();
+    f.ledger.post_batch(&batch).await.unwrap();
+    let marks = "SELECT COUNT(*) FROM ledger_marks";
+    assert_eq!(stored(&f, marks).await, 0);
+    f.assert_clean().await;
+    let mut tx = f.begin().await;
+    let sql = "SELECT states FROM ledger_tail";
+    let (states,): (Vec<u8>,) = tx.fetch_one(sql, args![]).await.unwrap();
+    // At the end are two marks, of a byte for the account and one for the place in the commit.
+    let (rest, marked) = states.split_at(states.len() - 5);
+    assert_eq!((marked[0], marked[2], marked[4]), (2, 31 * 2, 31 * 2));
+    let (mut moved, none) = (states.clone(), [rest, &[0]].concat());
+    *moved.last_mut().unwrap() += 2;
+    for damaged in [moved, none] {
+        let sql = "UPDATE ledger_tail SET states = $1";
+        tx.execute(sql, args![damaged]).await.unwrap();
+        assert!(!f.ledger.check(&mut tx).await.unwrap().is_clean());
+    }
+    tx.rollback().await.unwrap();
+    f.another().fold().await.unwrap();
+    assert_eq!(stored(&f, marks).await, 2);
+    f.assert_clean().await;
+    // What another one folded is folded again, to the same effect, or is known to be there.
+    f.ledger.fold().await.unwrap();
+    f.post(&f.transfer(34, bank, ann, 7)).await.unwrap();
+    f.ledger.fold().await.unwrap();
+    assert_eq!(stored(&f, marks).await, 2);
+    f.assert_clean().await;
+}
+
 /// The database is restored under a running server, which goes on first, or after another one.
 async fn another_past_is_noticed(engine: Engine) {
     for goes_on_first in [true, false] {
@@ -233,6 +265,7 @@ on_both_engines! {
     rows_follow_when_they_are_folded
     batches_obey_what_others_set_meanwhile
     damage_to_the_tail_is_found
+    marks_wait_in_the_tail
     another_past_is_noticed
     all_kinds_of_postings_at_once
 }
