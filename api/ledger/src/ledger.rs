@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::account::{CLOSED, FROZEN};
 use crate::book::Standing;
-use crate::posting::{ATTEMPTS_MAX, Posting, Results};
+use crate::posting::{ATTEMPTS_MAX, Ids, Posting, Results};
 use crate::repo::History;
 use crate::resident::{self, Resident, TailView};
 use crate::transfer::{Action, Posted, Transfer};
@@ -358,32 +358,52 @@ impl Ledger {
 
     pub(crate) async fn post_groups(&self, groups: &[&[Transfer]]) -> Result<Results, LedgerError> {
         let mut attempts = 0_u32;
+        let mut ids = self.resident.ids();
         loop {
             attempts = attempts.saturating_add(1);
-            match self.post_groups_once(groups).await {
-                Err(error)
-                    if attempts < ATTEMPTS_MAX
-                        && (error.is_retryable() || error.is_unique_violation()) => {}
-                other => return other,
+            let known = match self.post_groups_once(groups, ids).await {
+                Ok(Some(results)) => return Ok(results),
+                Ok(None) => true,
+                Err(error) if attempts >= ATTEMPTS_MAX => return Err(error),
+                Err(error) if error.is_unique_violation() => true,
+                Err(error) if error.is_retryable() => false,
+                Err(error) => return Err(error),
+            };
+            if known {
+                self.resident.met_known_id();
             }
+            ids = Ids::LookUp;
         }
     }
 
-    async fn post_groups_once(&self, groups: &[&[Transfer]]) -> Result<Results, LedgerError> {
+    /// `None`: nothing was done, because one of the ids is not [`Ids::New`].
+    async fn post_groups_once(
+        &self,
+        groups: &[&[Transfer]],
+        ids: Ids,
+    ) -> Result<Option<Results>, LedgerError> {
         let mut tx = self.db.begin().await?;
         let transfers: usize = groups.iter().map(|group| group.len()).sum();
         if tx.engine() == Engine::Postgres && transfers < self.resident.options().alone_from {
-            let results = self.posting().attempt(&mut tx, groups, self.recorder()).await?;
+            let attempt = self.posting().attempt(&mut tx, groups, ids, self.recorder());
+            let Some(results) = attempt.await? else {
+                tx.rollback().await?;
+                return Ok(None);
+            };
             tx.commit().await?;
-            return Ok(results);
+            return Ok(Some(results));
         }
         let posting = self.posting();
-        let (results, written) = posting.attempt_alone(&mut tx, groups, self.recorder()).await?;
+        let attempt = posting.attempt_alone(&mut tx, groups, ids, self.recorder());
+        let Some((results, written)) = attempt.await? else {
+            tx.rollback().await?;
+            return Ok(None);
+        };
         tx.commit().await?;
         if let Some(written) = written {
             self.resident.committed(&written);
         }
-        Ok(results)
+        Ok(Some(results))
     }
 
     fn posting(&self) -> Posting<'_> {

@@ -17,6 +17,15 @@ pub(crate) const ATTEMPTS_MAX: u32 = 8;
 
 pub(crate) type Results = Vec<Result<Posted, Refusal>>;
 
+/// What is known of the ids of the transfers before they are posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// Any of them may be stored: all are looked up.
+    LookUp,
+    /// Most likely none is. The unique index says when one is, and what is refused is looked up.
+    New,
+}
+
 /// What a posting needs besides its transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Posting<'a> {
@@ -35,13 +44,13 @@ impl Posting<'_> {
         groups: &[&[Transfer]],
     ) -> Result<Results, LedgerError> {
         if tx.engine() == Engine::Sqlite {
-            return self.attempt(tx, groups, None).await;
+            return self.attempt_looking_up(tx, groups).await;
         }
         let mut attempts = 0_u32;
         loop {
             attempts = attempts.saturating_add(1);
             tx.execute("SAVEPOINT ledger_posting", Vec::new()).await?;
-            match self.attempt(tx, groups, None).await {
+            match self.attempt_looking_up(tx, groups).await {
                 Err(error) if error.is_unique_violation() && attempts < ATTEMPTS_MAX => {
                     tx.execute("ROLLBACK TO SAVEPOINT ledger_posting", Vec::new()).await?;
                 }
@@ -54,20 +63,34 @@ impl Posting<'_> {
         }
     }
 
-    /// The same without a savepoint: after an error the transaction is only good for a rollback.
+    async fn attempt_looking_up(
+        self,
+        tx: &mut Tx,
+        groups: &[&[Transfer]],
+    ) -> Result<Results, LedgerError> {
+        let results = self.attempt(tx, groups, Ids::LookUp, None).await?;
+        results.ok_or_else(|| LedgerError::damaged("ids"))
+    }
+
+    /// The same without a savepoint: after an error, or when an id is not [`Ids::New`] (`None`), the
+    /// transaction is only good for a rollback.
     pub(crate) async fn attempt(
         self,
         tx: &mut Tx,
         groups: &[&[Transfer]],
+        ids: Ids,
         recorder: Option<&dyn Recorder>,
-    ) -> Result<Results, LedgerError> {
-        let (book, applied) = self.decide_shared(tx, groups).await?;
+    ) -> Result<Option<Results>, LedgerError> {
+        let (book, applied) = self.decide_shared(tx, groups, ids).await?;
+        if ids == Ids::New && is_refused_known(tx, groups, &applied).await? {
+            return Ok(None);
+        }
         let mut first_seq = 0;
         if !book.rows().is_empty() {
             first_seq = repo::write(tx, &book, Keeper::Balances).await?.first_seq;
             record(tx, recorder, &book, first_seq).await?;
         }
-        answers(&book, applied, groups, first_seq)
+        answers(&book, applied, groups, first_seq).map(Some)
     }
 
     /// The same in a transaction of the ledger's own, which keeps all others out: the new totals go into
@@ -76,15 +99,19 @@ impl Posting<'_> {
         self,
         tx: &mut Tx,
         groups: &[&[Transfer]],
+        ids: Ids,
         recorder: Option<&dyn Recorder>,
-    ) -> Result<(Results, Option<Written>), LedgerError> {
+    ) -> Result<Option<(Results, Option<Written>)>, LedgerError> {
         let mut book = self.begin(tx, groups).await?;
-        let ids = book.accounts_of(groups);
-        let (before, accounts) = self.resident.lock_alone(tx, &ids).await?;
+        let accounts = book.accounts_of(groups);
+        let (before, accounts) = self.resident.lock_alone(tx, &accounts).await?;
         book.add_accounts(accounts);
-        let applied = self.decide(tx, &mut book, groups).await?;
+        let applied = self.decide(tx, &mut book, groups, ids).await?;
+        if ids == Ids::New && is_refused_known(tx, groups, &applied).await? {
+            return Ok(None);
+        }
         if book.rows().is_empty() {
-            return Ok((answers(&book, applied, groups, 0)?, None));
+            return Ok(Some((answers(&book, applied, groups, 0)?, None)));
         }
         let commit = repo::write(tx, &book, Keeper::Tail).await?;
         record(tx, recorder, &book, commit.first_seq).await?;
@@ -99,7 +126,7 @@ impl Posting<'_> {
         // The last thing: whoever reads the tail finds there what is durable.
         repo::insert_tail(tx, &row).await?;
         let written = Written { before, row, slice, clean };
-        Ok((answers(&book, applied, groups, commit.first_seq)?, Some(written)))
+        Ok(Some((answers(&book, applied, groups, commit.first_seq)?, Some(written))))
     }
 
     /// The same by the same rules, but nothing is written.
@@ -108,7 +135,7 @@ impl Posting<'_> {
         tx: &mut Tx,
         groups: &[&[Transfer]],
     ) -> Result<Results, LedgerError> {
-        let (book, applied) = self.decide_shared(tx, groups).await?;
+        let (book, applied) = self.decide_shared(tx, groups, Ids::LookUp).await?;
         answers(&book, applied, groups, 0)
     }
 
@@ -117,11 +144,12 @@ impl Posting<'_> {
         self,
         tx: &mut Tx,
         groups: &[&[Transfer]],
+        ids: Ids,
     ) -> Result<Decided, LedgerError> {
         let mut book = self.begin(tx, groups).await?;
-        let ids = book.accounts_of(groups);
-        book.add_accounts(self.resident.lock_shared(tx, &ids).await?);
-        let applied = self.decide(tx, &mut book, groups).await?;
+        let accounts = book.accounts_of(groups);
+        book.add_accounts(self.resident.lock_shared(tx, &accounts).await?);
+        let applied = self.decide(tx, &mut book, groups, ids).await?;
         Ok((book, applied))
     }
 
@@ -144,15 +172,17 @@ impl Posting<'_> {
         tx: &mut Tx,
         book: &mut Book,
         groups: &[&[Transfer]],
+        ids: Ids,
     ) -> Result<Vec<Result<Applied, Refusal>>, LedgerError> {
         let now = book.now();
         for account in book.limited_accounts() {
             velocity::load(tx, self.resident, account, now).await?;
         }
         // Only what is read after the locks were taken cannot change any more.
-        let ids: Vec<_> =
-            transfers(groups).map(|transfer| (transfer.tenant, transfer.id)).collect();
-        book.add_stored(repo::stored(tx, &ids).await?);
+        if ids == Ids::LookUp {
+            let ids: Vec<_> = transfers(groups).map(key).collect();
+            book.add_stored(repo::stored(tx, &ids).await?);
+        }
         let targets = targets(groups);
         if !targets.is_empty() {
             book.add_ended(repo::ended(tx, &targets).await?);
@@ -167,6 +197,22 @@ fn transfers<'a>(groups: &'a [&'a [Transfer]]) -> impl Iterator<Item = &'a Trans
 
 fn targets(groups: &[&[Transfer]]) -> Vec<(TenantId, TransferId)> {
     transfers(groups).filter_map(|transfer| Some((transfer.tenant, transfer.target()?))).collect()
+}
+
+/// True when something that was refused as new is stored already: it must be answered with its first
+/// result, and the group that it is in may not have to be refused.
+async fn is_refused_known(
+    tx: &mut Tx,
+    groups: &[&[Transfer]],
+    applied: &[Result<Applied, Refusal>],
+) -> Result<bool, LedgerError> {
+    let refused = transfers(groups).zip(applied).filter(|(_, applied)| applied.is_err());
+    let ids: Vec<_> = refused.map(|(transfer, _)| key(transfer)).collect();
+    Ok(!ids.is_empty() && !repo::stored(tx, &ids).await?.is_empty())
+}
+
+const fn key(transfer: &Transfer) -> (TenantId, TransferId) {
+    (transfer.tenant, transfer.id)
 }
 
 async fn record(

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api_store::Tx;
 
 use crate::book::{AccountState, Standing, Terms};
+use crate::posting::Ids;
 use crate::repo::{self, Head, Mark, TailRow};
 use crate::{AccountId, LedgerError};
 
@@ -39,11 +40,21 @@ pub struct TailOptions {
     pub slice: usize,
     /// How many accounts may stay in memory, with about 150 bytes each.
     pub accounts: usize,
+    /// A commit takes the ids of its transfers for new, as nearly all are, and is made a second time
+    /// when one was not. After that, so many commits look all ids up first.
+    pub wary: u32,
 }
 
 impl Default for TailOptions {
     fn default() -> Self {
-        Self { alone_from: 256, fold_from: 1 << 18, fold_ratio: 8, slice: 256, accounts: 1_000_000 }
+        Self {
+            alone_from: 256,
+            fold_from: 1 << 18,
+            fold_ratio: 8,
+            slice: 256,
+            accounts: 1_000_000,
+            wary: 64,
+        }
     }
 }
 
@@ -85,6 +96,8 @@ struct Inner {
     sweep: Option<Sweep>,
     /// All rows of the tail up to `head.folded` are removed.
     clean: bool,
+    /// How many more commits look all ids up.
+    wary: u32,
 }
 
 /// What a commit folds on the way.
@@ -126,6 +139,20 @@ impl Resident {
 
     pub(crate) fn options(&self) -> TailOptions {
         self.lock().options
+    }
+
+    /// How the next commit treats its ids.
+    pub(crate) fn ids(&self) -> Ids {
+        let mut inner = self.lock();
+        let ids = if inner.wary == 0 { Ids::New } else { Ids::LookUp };
+        inner.wary = inner.wary.saturating_sub(1);
+        ids
+    }
+
+    /// An id that a commit took for new was stored already.
+    pub(crate) fn met_known_id(&self) {
+        let mut inner = self.lock();
+        inner.wary = inner.options.wary;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -340,7 +367,7 @@ pub(crate) async fn fold(tx: &mut Tx, slice: &Slice) -> Result<bool, LedgerError
 
 impl Inner {
     fn forget(&mut self) {
-        *self = Self { options: self.options, ..Self::default() };
+        *self = Self { options: self.options, wary: self.wary, ..Self::default() };
     }
 
     /// Forgets everything when the database has less than is here, which was durable once.

@@ -15,7 +15,7 @@ const START: i64 = 1_772_366_400;
 /// All that is done to large batches and large tails, with the smallest: some are alone and some are not,
 /// and there is always something to fold and something to forget.
 pub(crate) const SMALL: TailOptions =
-    TailOptions { alone_from: 3, fold_from: 6, fold_ratio: 1, slice: 2, accounts: 5 };
+    TailOptions { alone_from: 3, fold_from: 6, fold_ratio: 1, slice: 2, accounts: 5, wary: 1 };
 
 /// A ledger in a database of its own, with a clock that the test moves.
 pub(crate) struct Fixture {

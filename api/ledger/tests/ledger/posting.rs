@@ -10,6 +10,7 @@ on_both_engines! {
     promise_26_entries_balance_and_are_immutable
     a_group_is_all_or_nothing
     a_batch_answers_each
+    what_was_done_is_known_again
     the_full_128_bits_are_kept_and_no_more
     a_dry_run_answers_the_same_and_writes_nothing
     the_caller_owns_the_transaction
@@ -198,6 +199,52 @@ async fn a_batch_answers_each(engine: Engine) {
         Err(LedgerError::TooMany)
     ));
     f.assert_clean().await;
+}
+
+/// Ids are taken for new at first: what was done before is still answered with its first result, whether
+/// it collides, or would be refused as new, or makes its group be refused.
+async fn what_was_done_is_known_again(engine: Engine) {
+    for alone_from in [1, 1_000] {
+        let f = Fixture::new(engine).await;
+        let (bank, ann, bob) = (f.bank().await, f.customer("ann").await, f.customer("bob").await);
+        let trusting = TailOptions { alone_from, wary: 0, ..crate::common::SMALL };
+        let ledger = f.ledger.clone().with_tail(trusting);
+        let outcomes = async |batch: &[Transfer], group: bool| {
+            let results = if group {
+                ledger.post_group(batch).await.unwrap()
+            } else {
+                ledger.post_batch(batch).await.unwrap()
+            };
+            results.into_iter().map(|result| Ok(result?.outcome)).collect::<Vec<_>>()
+        };
+        let (done, again) = (Ok(Outcome::Executed), Ok(Outcome::AlreadyApplied));
+        let (first, spent) = (f.transfer(1, bank, ann, 10), f.transfer(2, ann, bob, 10));
+        let both = [first.clone(), spent.clone()];
+        assert_eq!(outcomes(&both, false).await, [done.clone(), done.clone()]);
+        // It collides; it would be refused; both.
+        assert_eq!(outcomes(&both[..1], false).await, [again.clone()]);
+        assert_eq!(outcomes(&both[1..], false).await, [again.clone()]);
+        assert_eq!(outcomes(&both, false).await, [again.clone(), again.clone()]);
+        let other = f.transfer(2, ann, bob, 11);
+        assert_eq!(outcomes(&[other], false).await, [Err(Refusal::IdConflict)]);
+        let group = [spent.clone(), f.transfer(3, bank, ann, 5), f.transfer(4, ann, bob, 5)];
+        let answers = [again.clone(), done.clone(), done.clone()];
+        assert_eq!(outcomes(&group, true).await, answers);
+        assert_eq!(outcomes(&group, true).await, [again.clone(), again.clone(), again.clone()]);
+        let refused = f.transfer(5, ann, bob, 1);
+        let batch = [f.transfer(6, bank, ann, 1), first, refused, f.transfer(7, ann, bob, 1)];
+        let answers = [done.clone(), again.clone(), done, Err(Refusal::InsufficientFunds)];
+        assert_eq!(outcomes(&batch, false).await, answers);
+        let pending = f.pending(8, bob, ann, 16);
+        let post = Transfer::post_pending(f.tenant, TransferId::from_u128(9), pending.id);
+        for answer in [Ok(Outcome::Executed), again.clone()] {
+            let batch = [pending.clone(), post.clone()];
+            assert_eq!(outcomes(&batch, false).await, [answer.clone(), answer]);
+        }
+        assert_eq!(f.balance(ann).await.available().to_string(), "16");
+        assert_eq!(f.balance(bob).await.available().to_string(), "0");
+        f.assert_clean().await;
+    }
 }
 
 async fn the_full_128_bits_are_kept_and_no_more(engine: Engine) {

@@ -11,8 +11,14 @@ use rand::Rng as _;
 use sqlx::AssertSqlSafe;
 
 /// So that nothing is folded by itself, and every batch is alone.
-const NEVER: TailOptions =
-    TailOptions { alone_from: 1, fold_from: 1_000, fold_ratio: 1, slice: 1, accounts: 1_000 };
+const NEVER: TailOptions = TailOptions {
+    alone_from: 1,
+    fold_from: 1_000,
+    fold_ratio: 1,
+    slice: 1,
+    accounts: 1_000,
+    wary: 0,
+};
 
 async fn fixture(engine: Engine) -> (Fixture, AccountId, AccountId) {
     let mut f = Fixture::new(engine).await;
