@@ -97,6 +97,8 @@ struct Fold {
     ahead: Ahead,
     /// The marks of the tail.
     marked: HashSet<(i64, i64)>,
+    /// The tail no longer counts up to this commit.
+    folded: i64,
 }
 
 enum Stop {
@@ -149,6 +151,11 @@ async fn run(tx: &mut Tx, fold: &mut Fold) -> Result<(), Stop> {
         }
     }
     fold.ahead.rows.make_contiguous().sort_unstable();
+    let (head, _) = repo::head(tx, 0).await?;
+    if head.folded > head.commits {
+        return found("ledger_state", format!("folded up to {}, which is no commit", head.folded));
+    }
+    fold.folded = head.folded;
     fold.ahead.tail = tail_after(tx, 0).await?;
     let mut seq = 0;
     loop {
@@ -417,11 +424,15 @@ impl Fold {
                 };
                 let kept = Kept { sums, last_seq: standing.last_seq, legs: standing.legs };
                 same(account.get(), fold, kept)?;
-                fold.kept = row.commit;
+                if row.commit > self.folded {
+                    fold.kept = row.commit;
+                }
             }
             for (account, seq) in row.marks {
                 self.mark(account.get(), seq)?;
-                self.marked.insert((account.get(), seq));
+                if row.commit > self.folded {
+                    self.marked.insert((account.get(), seq));
+                }
             }
             self.ahead.tail = tail_after(tx, row.commit).await?;
         }

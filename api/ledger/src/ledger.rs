@@ -27,7 +27,7 @@ pub struct Ledger {
     db: Db,
     clock: Clock,
     recorder: Option<Arc<dyn Recorder>>,
-    resident: Resident,
+    pub(crate) resident: Resident,
 }
 
 impl fmt::Debug for Ledger {
@@ -407,7 +407,7 @@ impl Ledger {
     }
 
     fn posting(&self) -> Posting<'_> {
-        Posting { resident: &self.resident, now: self.now() }
+        Posting { resident: &self.resident, clock: &self.clock }
     }
 
     /// The history of an account whose last leg is `last_seq`.
@@ -427,7 +427,7 @@ impl Ledger {
     pub async fn fold(&self) -> Result<(), LedgerError> {
         loop {
             let mut tx = self.db.begin().await?;
-            let (head, _) = self.resident.lock_alone(&mut tx, &[]).await?;
+            let head = self.resident.lock_alone(&mut tx, &[]).await?.head;
             if head.tail == head.folded {
                 return Ok(tx.rollback().await?);
             }

@@ -4,9 +4,9 @@ use api_store::{Engine, Tx};
 use jiff::Timestamp;
 
 use crate::book::{Applied, Book};
-use crate::ledger::timestamp;
+use crate::ledger::{Clock, timestamp};
 use crate::repo::{Keeper, TailRow};
-use crate::resident::{self, Resident, Written};
+use crate::resident::{self, Alone, Resident, Written};
 use crate::transfer::{Outcome, Posted, Transfer};
 use crate::{
     LedgerError, Recorder, Refusal, TRANSFERS_MAX, TenantId, TransferId, recorder, repo, velocity,
@@ -27,10 +27,10 @@ pub(crate) enum Ids {
 }
 
 /// What a posting needs besides its transaction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Posting<'a> {
     pub(crate) resident: &'a Resident,
-    pub(crate) now: Timestamp,
+    pub(crate) clock: &'a Clock,
 }
 
 type Decided = (Book, Vec<Result<Applied, Refusal>>);
@@ -104,8 +104,9 @@ impl Posting<'_> {
     ) -> Result<Option<(Results, Option<Written>)>, LedgerError> {
         let mut book = self.begin(tx, groups).await?;
         let accounts = book.accounts_of(groups);
-        let (before, accounts) = self.resident.lock_alone(tx, &accounts).await?;
+        let Alone { head, accounts, loaded } = self.resident.lock_alone(tx, &accounts).await?;
         book.add_accounts(accounts);
+        book.pass_time_to(now(self.clock));
         let applied = self.decide(tx, &mut book, groups, ids).await?;
         if ids == Ids::New && is_refused_known(tx, groups, &applied).await? {
             return Ok(None);
@@ -125,7 +126,7 @@ impl Posting<'_> {
         let clean = resident::fold(tx, &slice).await?;
         // The last thing: whoever reads the tail finds there what is durable.
         repo::insert_tail(tx, &row).await?;
-        let written = Written { before, row, slice, clean };
+        let written = Written { before: head, loaded, row, slice, clean };
         Ok(Some((answers(&book, applied, groups, commit.first_seq)?, Some(written))))
     }
 
@@ -149,6 +150,7 @@ impl Posting<'_> {
         let mut book = self.begin(tx, groups).await?;
         let accounts = book.accounts_of(groups);
         book.add_accounts(self.resident.lock_shared(tx, &accounts).await?);
+        book.pass_time_to(now(self.clock));
         let applied = self.decide(tx, &mut book, groups, ids).await?;
         Ok((book, applied))
     }
@@ -158,7 +160,7 @@ impl Posting<'_> {
         if transfers(groups).count() > TRANSFERS_MAX {
             return Err(LedgerError::TooMany);
         }
-        let mut book = Book::new(self.now.as_microsecond());
+        let mut book = Book::default();
         let targets = targets(groups);
         if !targets.is_empty() {
             book.add_stored(repo::stored(tx, &targets).await?);
@@ -209,6 +211,11 @@ async fn is_refused_known(
     let refused = transfers(groups).zip(applied).filter(|(_, applied)| applied.is_err());
     let ids: Vec<_> = refused.map(|(transfer, _)| key(transfer)).collect();
     Ok(!ids.is_empty() && !repo::stored(tx, &ids).await?.is_empty())
+}
+
+/// To be asked once the locks are held: the wait for them may have been long.
+fn now(clock: &Clock) -> i64 {
+    clock().as_microsecond()
 }
 
 const fn key(transfer: &Transfer) -> (TenantId, TransferId) {

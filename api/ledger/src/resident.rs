@@ -85,7 +85,7 @@ struct Inner {
     /// Marks of the tail that `ledger_marks` may not have.
     marks: BTreeSet<Mark>,
     /// How far what is here goes. A commit after `head.commits` may have changed an entry with terms,
-    /// one after `head.tail` any.
+    /// one after `head.tail` any; no entry is from after `head.tail`.
     head: Head,
     /// When the commit `head.tail` was recorded: another time says that this is another past.
     tail_recorded: Option<i64>,
@@ -113,10 +113,23 @@ pub(crate) struct Slice {
     garbage: i64,
 }
 
+/// All accounts that a transaction of the ledger's own needs, which keeps everybody else out.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    pub(crate) head: Head,
+    pub(crate) accounts: Vec<AccountState>,
+    /// Those of them that were read from `ledger_balances`.
+    pub(crate) loaded: Vec<Loaded>,
+}
+
+/// An account as it is, and what it may do.
+pub(crate) type Loaded = (AccountId, Arc<Terms>, Standing);
+
 /// What a transaction of the ledger's own has written, for when it is durable.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) before: Head,
+    pub(crate) loaded: Vec<Loaded>,
     pub(crate) row: TailRow,
     pub(crate) slice: Slice,
     pub(crate) clean: bool,
@@ -160,24 +173,32 @@ impl Resident {
     }
 
     /// The accounts, for a transaction of the ledger's own that has written nothing: nobody else
-    /// changes any account until it ends. Those that do not exist are left out.
+    /// changes any account until it ends. Those that do not exist are left out. Nothing that is read here is
+    /// kept before [`Resident::committed`], whose row of the tail says later that it was in this database.
     pub(crate) async fn lock_alone(
         &self,
         tx: &mut Tx,
         ids: &[AccountId],
-    ) -> Result<(Head, Vec<AccountState>), LedgerError> {
+    ) -> Result<Alone, LedgerError> {
         repo::lock_alone(tx).await?;
         let head = self.head(tx).await?;
         self.lock().forget_if_ahead_of(head);
         self.read_tail(tx, head).await?;
         self.forget_touched(tx, head).await?;
-        let (mut found, missing) = self.lock().accounts(ids);
+        let (mut accounts, missing) = self.lock().accounts(ids);
+        let mut loaded = Vec::new();
         if !missing.is_empty() {
             let rows = repo::load_accounts(tx, &missing).await?;
-            let mut inner = self.lock();
-            found.extend(rows.into_iter().map(|row| inner.keep(row)));
+            let inner = self.lock();
+            for (id, terms, standing) in rows {
+                let standing =
+                    inner.entries.get(&id).map_or(standing, |e| e.standing.newer(standing));
+                let terms = inner.terms.get(&terms).cloned().unwrap_or_else(|| Arc::new(terms));
+                accounts.push(AccountState::new(id, Arc::clone(&terms), standing));
+                loaded.push((id, terms, standing));
+            }
         }
-        Ok((head, found))
+        Ok(Alone { head, accounts, loaded })
     }
 
     /// The accounts, for a transaction of anybody: each is locked, and batches are kept out.
@@ -187,7 +208,9 @@ impl Resident {
         ids: &[AccountId],
     ) -> Result<Vec<AccountState>, LedgerError> {
         repo::lock_shared(tx).await?;
-        let tail = self.overlay(tx, ids, &mut TailView::default()).await?;
+        let head = self.head(tx).await?;
+        self.lock().forget_if_ahead_of(head);
+        let tail = self.overlay_of(tx, head, ids, &mut TailView::default()).await?;
         let mut accounts = repo::lock_accounts(tx, ids).await?;
         for (id, _, standing) in &mut accounts {
             *standing = tail.get(id).map_or(*standing, |newer| standing.newer(*newer));
@@ -206,8 +229,18 @@ impl Resident {
         ids: &[AccountId],
         view: &mut TailView,
     ) -> Result<HashMap<AccountId, Standing>, LedgerError> {
+        let head = if view.0.is_none() { self.head(tx).await? } else { Head::default() };
+        self.overlay_of(tx, head, ids, view).await
+    }
+
+    async fn overlay_of(
+        &self,
+        tx: &mut Tx,
+        head: Head,
+        ids: &[AccountId],
+        view: &mut TailView,
+    ) -> Result<HashMap<AccountId, Standing>, LedgerError> {
         if view.0.is_none() {
-            let head = self.head(tx).await?;
             if head.tail == head.folded {
                 return Ok(HashMap::new());
             }
@@ -224,18 +257,21 @@ impl Resident {
     }
 
     /// How far the database is. Forgets everything when it is not the one that was read: it was restored,
-    /// or another server took its place that had not got the last commits.
+    /// or another server took its place that had not got the last commits. All that is kept is from the
+    /// last row of the tail that is known or from before it, so it is enough that this one is there.
     async fn head(&self, tx: &mut Tx) -> Result<Head, LedgerError> {
         let known = self.lock().head.tail;
         let (head, recorded) = repo::head(tx, known).await?;
         let mut inner = self.lock();
-        if known == 0 || inner.head.tail != known || head.tail < known {
+        if known == 0 || inner.head.tail != known {
             return Ok(head);
         }
-        match inner.tail_recorded {
-            None => inner.tail_recorded = recorded,
-            Some(_) if inner.tail_recorded == recorded => {}
-            Some(_) => inner.forget(),
+        match (inner.tail_recorded, recorded) {
+            (None, Some(_)) => inner.tail_recorded = recorded,
+            (Some(known), Some(recorded)) if known != recorded => inner.forget(),
+            // No later commit can be seen without it.
+            (_, None) if head.commits > known => inner.forget(),
+            _ => {}
         }
         Ok(head)
     }
@@ -282,8 +318,6 @@ impl Resident {
                 entry.terms = None;
             }
         }
-        inner.head.commits = head.commits;
-        inner.head.terms = head.terms;
         Ok(())
     }
 
@@ -314,15 +348,18 @@ impl Resident {
         slice
     }
 
-    /// Takes over what is durable now.
+    /// Takes over what is durable now, and what was read to make it: that is from before it. When a
+    /// reader was faster and has seen what came after it, all is left to be read again.
     pub(crate) fn committed(&self, written: &Written) {
-        let Written { before, row, .. } = written;
+        let Written { before, loaded, row, .. } = written;
         let mut inner = self.lock();
         if inner.head.tail == before.tail && row.commit > before.tail {
+            for (id, terms, standing) in loaded {
+                inner.keep(*id, terms, *standing);
+            }
             inner.add(row);
-        }
-        if inner.head.commits == before.commits && inner.head.tail >= row.commit {
             inner.head.commits = row.commit;
+            inner.head.terms = before.terms;
         }
         inner.folded(&written.slice);
         inner.clean |= written.clean;
@@ -370,9 +407,15 @@ impl Inner {
         *self = Self { options: self.options, wary: self.wary, ..Self::default() };
     }
 
-    /// Forgets everything when the database has less than is here, which was durable once.
+    /// Forgets everything when the database has less than is here, which was durable once. For who keeps
+    /// batches out: `head` is then the newest.
     fn forget_if_ahead_of(&mut self, head: Head) {
-        if self.head.tail > head.tail {
+        let known = self.head;
+        let is_ahead = known.commits > head.commits
+            || known.tail > head.tail
+            || known.folded > head.folded
+            || known.terms > head.terms;
+        if is_ahead {
             self.forget();
         }
     }
@@ -394,22 +437,19 @@ impl Inner {
         (found, ids)
     }
 
-    /// Keeps what was read from `ledger_balances`; returns the account as it is.
-    fn keep(&mut self, (id, terms, standing): (AccountId, Terms, Standing)) -> AccountState {
+    fn keep(&mut self, id: AccountId, terms: &Arc<Terms>, standing: Standing) {
         let terms = self.shared(terms);
         let entry = self.entries.entry(id).or_insert(Entry { standing, terms: None });
         entry.standing = entry.standing.newer(standing);
-        entry.terms = Some(Arc::clone(&terms));
-        AccountState::new(id, terms, entry.standing)
+        entry.terms = Some(terms);
     }
 
-    fn shared(&mut self, terms: Terms) -> Arc<Terms> {
-        if let Some(shared) = self.terms.get(&terms) {
+    fn shared(&mut self, terms: &Arc<Terms>) -> Arc<Terms> {
+        if let Some(shared) = self.terms.get(terms) {
             return Arc::clone(shared);
         }
-        let shared = Arc::new(terms);
-        self.terms.insert(Arc::clone(&shared));
-        shared
+        self.terms.insert(Arc::clone(terms));
+        Arc::clone(terms)
     }
 
     /// The accounts as a reader sees them for whom `head` is the newest; `None` when one has changed
@@ -522,3 +562,6 @@ impl Inner {
         self.unfolded = unfolded.count();
     }
 }
+
+#[cfg(test)]
+mod tests;

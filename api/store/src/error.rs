@@ -3,8 +3,9 @@ use sqlx::sqlite::SqliteError;
 
 /// `BUSY`, `LOCKED`, `READONLY`, `IOERR`, `FULL`, `CANTOPEN`.
 const SQLITE_UNAVAILABLE: [i32; 6] = [5, 6, 8, 10, 13, 14];
-/// Connection failures, insufficient resources, shutdown and restart, errors of the system below.
-const POSTGRES_UNAVAILABLE: [&str; 6] = ["08", "53", "57P01", "57P02", "57P03", "58"];
+/// Connection failures, insufficient resources, a lock that others hold too long, shutdown and restart,
+/// errors of the system below.
+const POSTGRES_UNAVAILABLE: [&str; 7] = ["08", "53", "55P03", "57P01", "57P02", "57P03", "58"];
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +56,7 @@ impl StoreError {
     }
 
     /// True when the database cannot work at present (it is not reached, restarts, its disk is full or
-    /// fails), and the same request may succeed later. A commit that ended so may have happened.
+    /// fails, others hold what is needed), and the same request may succeed later. A commit that ended so may have happened.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         let Self::Database(error) = self else { return false };

@@ -212,9 +212,9 @@ enum Undo {
 }
 
 impl Book {
-    /// At the time `now`, in microseconds.
-    pub(crate) fn new(now: i64) -> Self {
-        Self { now, ..Self::default() }
+    /// It is `now`, in microseconds, or later when an account was changed later.
+    pub(crate) fn pass_time_to(&mut self, now: i64) {
+        self.now = self.now.max(now);
     }
 
     /// Adds the locked accounts; time does not run backwards along any of them.

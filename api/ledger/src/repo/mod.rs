@@ -226,6 +226,12 @@ pub(crate) async fn write(tx: &mut Tx, book: &Book, keeper: Keeper) -> Result<Co
     }
 }
 
+/// A posting that locked its accounts is the newest of each.
+fn all_updated(states: &[(AccountId, Standing)], updated: u64) -> Result<(), LedgerError> {
+    let is_all = usize::try_from(updated).is_ok_and(|updated| updated == states.len());
+    if is_all { Ok(()) } else { Err(LedgerError::damaged("a balance is newer than its account")) }
+}
+
 /// The `seq` of the first row of a commit.
 fn first_seq(commit: i64) -> Result<i64, LedgerError> {
     let shift = 1_i64 << SEQ_BITS;

@@ -2,7 +2,9 @@
 
 use sqlx::PgConnection;
 
-use super::{Commit, Keeper, LockedRow, Mark, StoredRow, events, first_seq, holds, marks};
+use super::{
+    Commit, Keeper, LockedRow, Mark, StoredRow, all_updated, events, first_seq, holds, marks,
+};
 use crate::book::{Book, ChainLink, Row, Standing};
 use crate::bytes::encode;
 use crate::{AccountId, LedgerError, TenantId, Totals, TransferId};
@@ -96,7 +98,8 @@ pub(super) async fn write(
     let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(first_seq));
     let mut marks_now = Vec::new();
     if keeper == Keeper::Balances {
-        fold(connection, &book.standings(commit, first_seq)).await?;
+        let states = book.standings(commit, first_seq);
+        all_updated(&states, fold(connection, &states).await?)?;
         marks_now = marks(rows, first_seq);
     }
     let (marked, marks) = mark_columns(&marks_now);
@@ -156,12 +159,12 @@ pub(super) async fn write(
     Ok(Commit { id: commit, first_seq })
 }
 
-/// Brings the rows of these accounts up to date, where they are older. The numbers are given twice, so
-/// that the rows are found by the index, whatever the planner knows of the table.
+/// Brings the rows of these accounts up to date, where they are older; returns how many were. The numbers
+/// are given twice, so that the rows are found by the index, whatever the planner knows of the table.
 pub(super) async fn fold(
     connection: &mut PgConnection,
     states: &[(AccountId, Standing)],
-) -> Result<(), LedgerError> {
+) -> Result<u64, LedgerError> {
     let numbers = |value: fn(&Standing) -> i64| -> Vec<i64> {
         states.iter().map(|(_, standing)| value(standing)).collect()
     };
@@ -176,7 +179,7 @@ pub(super) async fn fold(
              $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[]) AS n (account, debits_posted,
              credits_posted, debits_pending, credits_pending, changed_at, last_seq, legs, commit_id)
          WHERE b.account = ANY ($1) AND b.account = n.account AND b.commit_id < n.commit_id";
-    sqlx::query(sql)
+    let updated = sqlx::query(sql)
         .bind(states.iter().map(|(account, _)| account.get()).collect::<Vec<_>>())
         .bind(totals(|totals| totals.debits_posted))
         .bind(totals(|totals| totals.credits_posted))
@@ -188,7 +191,7 @@ pub(super) async fn fold(
         .bind(numbers(|standing| standing.commit))
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(updated.rows_affected())
 }
 
 fn mark_columns(marks: &[Mark]) -> (Vec<i64>, Vec<i64>) {

@@ -8,7 +8,9 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
-use super::{Commit, Keeper, LockedRow, Mark, StoredRow, events, first_seq, holds, marks};
+use super::{
+    Commit, Keeper, LockedRow, Mark, StoredRow, all_updated, events, first_seq, holds, marks,
+};
 use crate::book::{Book, ChainLink, Row, Standing};
 use crate::bytes::encode;
 use crate::{AccountId, LedgerError, TenantId, TransferId};
@@ -131,7 +133,8 @@ pub(super) async fn write(
     let first_seq = first_seq(commit)?;
     insert_rows(connection, first_seq, book.rows()).await?;
     if keeper == Keeper::Balances {
-        fold(connection, &book.standings(commit, first_seq)).await?;
+        let states = book.standings(commit, first_seq);
+        all_updated(&states, fold(connection, &states).await?)?;
         insert_marks(connection, &marks(book.rows(), first_seq)).await?;
     }
     write_holds(connection, book.rows()).await?;
@@ -192,11 +195,12 @@ fn bind_row<'q>(query: Bound<'q>, seq: i64, row: &Row, first_seq: i64) -> Bound<
         .bind(prev(row.credit_link))
 }
 
-/// Brings the rows of these accounts up to date, where they are older.
+/// Brings the rows of these accounts up to date, where they are older; returns how many were.
 pub(super) async fn fold(
     connection: &mut SqliteConnection,
     states: &[(AccountId, Standing)],
-) -> Result<(), LedgerError> {
+) -> Result<u64, LedgerError> {
+    let mut updated = 0_u64;
     let insert = "INSERT INTO ledger_balances (account, debits_posted, credits_posted,
         debits_pending, credits_pending, changed_at, last_seq, legs, commit_id) VALUES ";
     let update = " ON CONFLICT (account) DO UPDATE SET debits_posted = excluded.debits_posted,
@@ -218,9 +222,9 @@ pub(super) async fn fold(
                 .bind(standing.legs)
                 .bind(standing.commit);
         }
-        query.execute(&mut *connection).await?;
+        updated = updated.saturating_add(query.execute(&mut *connection).await?.rows_affected());
     }
-    Ok(())
+    Ok(updated)
 }
 
 /// Adds these marks, where they are missing.

@@ -163,8 +163,12 @@ pub(crate) async fn insert_tail(tx: &mut Tx, row: &TailRow) -> Result<(), Ledger
     Ok(())
 }
 
-/// Brings rows of `ledger_balances` up to date, where they are older. Ordered by account.
-pub(crate) async fn fold(tx: &mut Tx, states: &[(AccountId, Standing)]) -> Result<(), LedgerError> {
+/// Brings rows of `ledger_balances` up to date, where they are older; returns how many were. Ordered by
+/// account.
+pub(crate) async fn fold(
+    tx: &mut Tx,
+    states: &[(AccountId, Standing)],
+) -> Result<u64, LedgerError> {
     match tx {
         Tx::Sqlite(tx) => super::sqlite::fold(tx, states).await,
         Tx::Postgres(tx) => super::postgres::fold(tx, states).await,

@@ -111,6 +111,9 @@ async fn damage_to_the_tail_is_found(engine: Engine) {
         "UPDATE ledger_tail SET states = (SELECT states FROM ledger_tail WHERE commit_id = 2)
              WHERE commit_id = 1",
         "UPDATE ledger_balances SET commit_id = 3",
+        "UPDATE ledger_state SET folded = 3",
+        "UPDATE ledger_state SET folded = 2; DELETE FROM ledger_tail WHERE commit_id = 3",
+        "UPDATE ledger_state SET folded = 4",
         "UPDATE ledger_balances SET commit_id = 2, legs = 2 WHERE account = 1",
     ];
     for damage in damages {
@@ -201,6 +204,107 @@ async fn another_past(engine: Engine, goes_on_first: bool) {
     f.assert_clean().await;
 }
 
+/// The database without what was done since it was `saved`, which is made when there is none.
+async fn saved_or_restored(f: &Fixture) {
+    let mut tx = f.begin().await;
+    let tables = "CREATE TABLE saved_balances AS SELECT * FROM ledger_balances;
+        CREATE TABLE saved_tail AS SELECT * FROM ledger_tail;
+        CREATE TABLE saved_state AS SELECT * FROM ledger_state;
+        CREATE TABLE saved_commits AS SELECT * FROM ledger_commits;";
+    let exists = match &tx {
+        Tx::Sqlite(_) => "SELECT COUNT(*) FROM sqlite_master WHERE name = 'saved_tail'",
+        Tx::Postgres(_) => "SELECT COUNT(*) FROM pg_tables WHERE tablename = 'saved_tail'",
+    };
+    let (exists,): (i64,) = tx.fetch_one(exists, args![]).await.unwrap();
+    if exists == 0 {
+        run(&mut tx, tables).await;
+        return tx.commit().await.unwrap();
+    }
+    let sql = "SELECT COALESCE(MAX(id), 0) FROM saved_commits";
+    let (last,): (i64,) = tx.fetch_one(sql, args![]).await.unwrap();
+    let (triggers, numbers) = match &tx {
+        Tx::Sqlite(_) => (
+            "DROP TRIGGER ledger_transfers_no_delete; DROP TRIGGER ledger_commits_no_delete",
+            format!("UPDATE sqlite_sequence SET seq = {last} WHERE name = 'ledger_commits'"),
+        ),
+        Tx::Postgres(_) => (
+            "DROP TRIGGER ledger_transfers_no_change ON ledger_transfers;
+             DROP TRIGGER ledger_commits_no_change ON ledger_commits",
+            format!("ALTER TABLE ledger_commits ALTER COLUMN id RESTART WITH {}", last + 1),
+        ),
+    };
+    let restored = format!(
+        "DELETE FROM ledger_tail;
+         DELETE FROM ledger_transfers WHERE seq >= ({last} + 1) * 1048576;
+         DELETE FROM ledger_commits WHERE id > {last};
+         INSERT INTO ledger_tail SELECT * FROM saved_tail;
+         UPDATE ledger_state SET folded = (SELECT folded FROM saved_state);
+         UPDATE ledger_balances SET debits_posted = s.debits_posted,
+             credits_posted = s.credits_posted, changed_at = s.changed_at, last_seq = s.last_seq,
+             legs = s.legs, commit_id = s.commit_id
+         FROM saved_balances AS s WHERE s.account = ledger_balances.account"
+    );
+    run(&mut tx, &format!("{triggers};{restored};{numbers}")).await;
+    tx.commit().await.unwrap();
+}
+
+/// What a business transaction brought is lost, after a batch that wrote nothing has read it.
+async fn what_another_posted_is_lost(engine: Engine) {
+    let (f, bank, ann) = fixture(engine).await;
+    f.post(&f.transfer(1, bank, ann, 100)).await.unwrap();
+    saved_or_restored(&f).await;
+    let (other, mut tx) = (f.another(), f.begin().await);
+    other.post_one_in(&mut tx, &f.transfer(2, bank, ann, 1_000)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(f.post(&f.transfer(3, ann, bank, 5_000)).await, Err(Refusal::InsufficientFunds));
+    saved_or_restored(&f).await;
+    assert_eq!(f.post(&f.transfer(4, ann, bank, 500)).await, Err(Refusal::InsufficientFunds));
+    f.post(&f.transfer(5, ann, bank, 100)).await.unwrap();
+    f.assert_clean().await;
+}
+
+/// The rows that followed are lost, but nothing that was posted.
+async fn what_was_folded_is_lost(engine: Engine) {
+    let (f, bank, ann) = fixture(engine).await;
+    let bob = f.customer("bob").await;
+    f.post(&f.transfer(1, bank, ann, 10)).await.unwrap();
+    f.post(&f.transfer(2, bank, bob, 20)).await.unwrap();
+    saved_or_restored(&f).await;
+    f.ledger.fold().await.unwrap();
+    saved_or_restored(&f).await;
+    f.post(&f.transfer(3, bank, ann, 1)).await.unwrap();
+    f.ledger.fold().await.unwrap();
+    f.assert_clean().await;
+    assert_eq!(f.balance(bob).await.posted().or_zero(), 20);
+}
+
+/// A long history whose marks are in memory is lost, and its places are taken by another account's.
+async fn what_was_marked_is_lost(engine: Engine) {
+    let (f, bank, ann) = fixture(engine).await;
+    let bob = f.customer("bob").await;
+    f.post(&f.transfer(1, bank, ann, 1)).await.unwrap();
+    saved_or_restored(&f).await;
+    let batch: Vec<Transfer> = (2..=70).map(|id| f.transfer(id, bank, ann, 1)).collect();
+    f.ledger.post_batch(&batch).await.unwrap();
+    saved_or_restored(&f).await;
+    f.sleep(1);
+    let (other, mut tx) = (f.another(), f.begin().await);
+    let batch: Vec<Transfer> = (102..=170).map(|id| f.transfer(id, bank, bob, 1)).collect();
+    other.post_in(&mut tx, &batch).await.unwrap();
+    tx.commit().await.unwrap();
+    let (mut tx, last) = (f.begin().await, f.transfer(171, bank, ann, 1));
+    other.post_one_in(&mut tx, &last).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = f.test_db.db.read().await.unwrap();
+    let page = StatementPage { after: 1, limit: 50 };
+    let statement = f.ledger.statement(&mut tx, ann, page).await.unwrap();
+    assert_eq!(statement.opening.posted().or_zero(), 0);
+    let ids: Vec<TransferId> = statement.lines.iter().map(|line| line.transfer).collect();
+    assert_eq!(ids, [TransferId::from_u128(1), last.id]);
+    tx.rollback().await.unwrap();
+    f.assert_clean().await;
+}
+
 /// Two servers with a group commit each, and business transactions that post, all over the same accounts.
 async fn all_kinds_of_postings_at_once(engine: Engine) {
     let f = Arc::new(Fixture::new(engine).await);
@@ -273,5 +377,8 @@ on_both_engines! {
     damage_to_the_tail_is_found
     marks_wait_in_the_tail
     another_past_is_noticed
+    what_another_posted_is_lost
+    what_was_folded_is_lost
+    what_was_marked_is_lost
     all_kinds_of_postings_at_once
 }
