@@ -1,5 +1,6 @@
 //! The process is killed while it posts: what was acknowledged is there, nothing is half written.
-//! (K2 and K5 of the fault campaign.)
+//! (K2 and K5 of the fault campaign.) The killed process is the only one that has the database open, and
+//! who looks afterwards opens it anew: what is seen was recovered from the file.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,9 +13,10 @@ use crate::common::{Fixture, SMALL};
 use api_ledger::*;
 use api_store::{Db, Engine};
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
 const CHILD: &str = "ROADSTEAD_LEDGER_CRASH_CHILD";
+const BATCH_CHILD: &str = "ROADSTEAD_LEDGER_BATCH_CHILD";
+const BATCH: usize = 4_000;
 pub(crate) const CHILD_LIFE_MAX: Duration = Duration::from_secs(15);
 const CALLERS: usize = 8;
 const RETRY_AFTER: Duration = Duration::from_millis(10);
@@ -24,15 +26,36 @@ const RETRY_AFTER: Duration = Duration::from_millis(10);
 #[test]
 fn crash_child() {
     let Ok(setup) = std::env::var(CHILD) else { return };
-    let [url, tenant, bank, ann] = setup.split(' ').collect::<Vec<_>>()[..] else { panic!() };
+    let (url, tenant, leg) = parse(&setup);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let account = |text: &str| AccountId::new(text.parse().unwrap());
-    let leg = Leg { debit: account(bank), credit: account(ann), amount: 1 };
-    let posting = post_for_ever(url, tenant.parse().unwrap(), leg);
+    let posting = post_for_ever(url, tenant, leg);
     // Should nobody kill it, it ends by itself.
     let _ = runtime.block_on(async { tokio::time::timeout(CHILD_LIFE_MAX, posting).await });
     // Without an end of the runtime, which callers would take for an answer.
     std::process::exit(0);
+}
+
+/// Commits one large batch and dies with the database open, so that all of it is in the file `-wal`. Only
+/// runs as a child of the test of checkpoints.
+#[tokio::test]
+async fn batch_child() {
+    let Ok(setup) = std::env::var(BATCH_CHILD) else { return };
+    let (url, tenant, leg) = parse(&setup);
+    let ledger = Ledger::new(Db::connect(url).await.unwrap());
+    let transfer = || Transfer::new(tenant, TransferId::generate(), vec![leg, leg]);
+    let batch: Vec<Transfer> = (0..BATCH).map(|_| transfer()).collect();
+    for result in ledger.post_batch(&batch).await.unwrap() {
+        say(&format!("acked {}", result.unwrap().id));
+    }
+    let _ = Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
+}
+
+/// Where to post, in whose books, and what.
+fn parse(setup: &str) -> (&str, TenantId, Leg) {
+    let [url, tenant, bank, ann] = setup.split(' ').collect::<Vec<_>>()[..] else { panic!() };
+    let account = |text: &str| AccountId::new(text.parse().unwrap());
+    let leg = Leg { debit: account(bank), credit: account(ann), amount: 1 };
+    (url, tenant.parse().unwrap(), leg)
 }
 
 async fn post_for_ever(url: &str, tenant: TenantId, leg: Leg) -> anyhow::Result<()> {
@@ -125,12 +148,15 @@ fn run_child(wrapper: &[String], setup: &str, time: Duration, healed: Duration) 
     reader.join().unwrap()
 }
 
-/// A ledger in which a child process posts.
+/// A ledger in which child processes post, and which is closed meanwhile.
 pub(crate) struct Crash {
     pub(crate) fixture: Fixture,
     pub(crate) ann: AccountId,
+    leg: Leg,
     setup: String,
     pub(crate) acknowledged: HashSet<TransferId>,
+    /// How often there was something to recover: transactions that were in the file `-wal` alone.
+    recoveries: u32,
 }
 
 impl Crash {
@@ -140,8 +166,24 @@ impl Crash {
 
     pub(crate) async fn in_fixture(fixture: Fixture) -> Self {
         let (bank, ann) = (fixture.bank().await, fixture.customer("ann").await);
+        fixture.test_db.db.close().await;
         let setup = format!("{} {} {bank} {ann}", fixture.test_db.url, fixture.tenant);
-        Self { fixture, ann, setup, acknowledged: HashSet::new() }
+        let leg = Leg { debit: bank, credit: ann, amount: 1 };
+        Self { fixture, ann, leg, setup, acknowledged: HashSet::new(), recoveries: 0 }
+    }
+
+    /// A child commits a batch and dies; nothing of it is in the database's own file yet.
+    pub(crate) fn run_batch(&mut self) {
+        let ended = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::batch_child", "--nocapture"])
+            .env(BATCH_CHILD, &self.setup)
+            .stderr(Stdio::null())
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(ended.stdout).unwrap();
+        let said = Said::read(lines.lines().map(str::to_owned));
+        assert_eq!(said.acknowledged.len(), BATCH, "{:?}", ended.status);
+        self.acknowledged.extend(said.acknowledged);
     }
 
     pub(crate) fn run(&mut self, wrapper: &[String], time: Duration) -> Said {
@@ -182,12 +224,32 @@ impl Crash {
         Some(words)
     }
 
-    /// Clean, all acknowledged transfers are there, and none of half its legs.
-    pub(crate) async fn verify(&self) {
-        self.verify_in(&self.fixture.ledger).await;
+    /// Opens the database anew: clean, all acknowledged transfers are there, none of half its legs, and
+    /// the work goes on.
+    pub(crate) async fn verify(&mut self) {
+        self.recoveries += u32::from(self.has_unsaved());
+        let db = Db::connect(&self.fixture.test_db.url).await.unwrap();
+        self.verify_in(&Ledger::new(db.clone())).await;
+        db.close().await;
+        assert!(!self.has_unsaved(), "somebody else has the database open");
     }
 
-    pub(crate) async fn verify_in(&self, ledger: &Ledger) {
+    /// True when there are transactions in the file `-wal`.
+    fn has_unsaved(&self) -> bool {
+        let url = &self.fixture.test_db.url;
+        let file = url.strip_prefix("sqlite:").map(|file| format!("{file}-wal"));
+        file.and_then(|wal| std::fs::metadata(wal).ok()).is_some_and(|wal| wal.len() > 0)
+    }
+
+    pub(crate) async fn verify_in(&mut self, ledger: &Ledger) {
+        self.look(ledger).await;
+        let legs = vec![self.leg, self.leg];
+        let one_more = Transfer::new(self.fixture.tenant, TransferId::generate(), legs);
+        ledger.post(&one_more).await.unwrap();
+        self.acknowledged.insert(one_more.id);
+    }
+
+    async fn look(&self, ledger: &Ledger) {
         let mut tx = ledger.db().read().await.unwrap();
         let report = ledger.check(&mut tx).await.unwrap();
         assert!(report.is_clean(), "{:?}", report.difference);
@@ -204,11 +266,14 @@ impl Crash {
 
 async fn killed_at_random_times(engine: Engine) {
     let mut crash = Crash::new(engine).await;
+    let mut acknowledged = 0;
     for milliseconds in [150, 301, 452, 603] {
-        crash.run(&["env".to_owned()], Duration::from_millis(milliseconds));
+        let said = crash.run(&["env".to_owned()], Duration::from_millis(milliseconds));
+        acknowledged += said.acknowledged.len();
         crash.verify().await;
     }
-    assert!(!crash.acknowledged.is_empty(), "the child never posted");
+    assert!(acknowledged > 0, "the child never posted");
+    assert_eq!(crash.recoveries > 0, engine == Engine::Sqlite, "nothing was recovered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,16 +289,19 @@ async fn postgres_survives_kill_of_the_client_at_random_times() {
 /// The child dies at its N-th call of `syscall`, N = 1, 2, 4, ….
 async fn killed_at_each(syscall: &str, numbers: &[u32]) {
     let mut crash = Crash::new(Engine::Sqlite).await;
+    let mut posted = 0;
     for number in numbers {
         let kill = format!("signal=KILL:when={number}");
         let Some(wrapper) = crash.injecting(&["", "-wal"], syscall, &kill) else { return };
         let start = Instant::now();
         let acknowledged = crash.run(&wrapper, CHILD_LIFE_MAX).acknowledged.len();
+        posted += acknowledged;
         println!("{acknowledged} acknowledged before {syscall} number {number}");
         assert!(start.elapsed() < CHILD_LIFE_MAX, "the child was not killed at {syscall} {number}");
         crash.verify().await;
     }
-    assert!(!crash.acknowledged.is_empty(), "the child never posted");
+    assert!(posted > 0, "the child never posted");
+    assert!(crash.recoveries > 0, "nothing was recovered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,24 +321,4 @@ async fn sqlite_survives_kill_at_every_sync_and_write() {
     killed_at_each("fsync,fdatasync", &numbers).await;
     let numbers: Vec<u32> = (1..=120).step_by(2).collect();
     killed_at_each("write,pwrite64", &numbers).await;
-}
-
-/// What an unclear answer means is found out by sending the same id again.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unclear_outcome_is_settled_by_the_same_id() {
-    for engine in [Engine::Sqlite, Engine::Postgres] {
-        let crash = Crash::new(engine).await;
-        let f = &crash.fixture;
-        let bank = f.bank().await;
-        let id = Uuid::now_v7().as_u128();
-        // The answer of the first call never arrives: its future is dropped somewhere on the way.
-        let transfer = f.transfer(id, bank, crash.ann, 5);
-        for patience in [0, 1, 2, 5, 50] {
-            let call = f.ledger.post(&transfer);
-            let _ = tokio::time::timeout(Duration::from_millis(patience), call).await;
-        }
-        f.post(&transfer).await.unwrap();
-        assert_eq!(f.balance(crash.ann).await.posted().or_zero(), 5);
-        f.assert_clean().await;
-    }
 }

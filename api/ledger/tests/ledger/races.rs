@@ -1,8 +1,10 @@
 //! What concurrent callers must not break, on both engines.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::common::Fixture;
+use crate::servers::{another_server, server_ahead};
 use api_ledger::*;
 use api_store::Engine;
 use tokio::sync::Barrier;
@@ -25,8 +27,16 @@ where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let start = Arc::new(Barrier::new(usize::try_from(CLIENTS).unwrap()));
-    let clients: Vec<_> = (0..CLIENTS)
+    race_of(CLIENTS, work).await
+}
+
+async fn race_of<T, F>(clients: u128, work: impl Fn(u128) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let start = Arc::new(Barrier::new(usize::try_from(clients).unwrap()));
+    let clients: Vec<_> = (0..clients)
         .map(|client| {
             let (start, work) = (Arc::clone(&start), work(client));
             tokio::spawn(async move {
@@ -137,27 +147,101 @@ async fn promise_28_one_id_with_two_bodies_has_one_effect(engine: Engine) {
     f.assert_clean().await;
 }
 
-async fn a_pending_transfer_ends_once_under_a_race(engine: Engine) {
-    let f = Fixture::new(engine).await;
-    let (bank, ann) = (f.bank().await, f.customer("ann").await);
-    f.post(&f.transfer(1, bank, ann, 1000)).await.unwrap();
+/// How one of those who race to end a pending transfer tries to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Post,
+    PostPart,
+    Void,
+    /// By the job of a server whose clock says that the time is over.
+    Expire,
+    /// By that server too: it never comes through.
+    PostLate,
+}
+
+const ENDS: [End; 5] = [End::Post, End::PostPart, End::Void, End::Expire, End::PostLate];
+
+impl End {
+    /// What the others are told when this one was first, and what is available of 1,000 then.
+    const fn told(self) -> (Refusal, u128) {
+        match self {
+            Self::Post => (Refusal::PendingAlreadyPosted, 300),
+            Self::PostPart => (Refusal::PendingAlreadyPosted, 900),
+            Self::Void => (Refusal::PendingAlreadyVoided, 1000),
+            Self::Expire | Self::PostLate => (Refusal::PendingExpired, 1000),
+        }
+    }
+
+    /// The transfer, unless it is the job that makes it.
+    fn transfer(self, tenant: TenantId, id: TransferId, pending: TransferId) -> Option<Transfer> {
+        match self {
+            Self::Post | Self::PostLate => Some(Transfer::post_pending(tenant, id, pending)),
+            Self::PostPart => Some(Transfer::post_pending_part(tenant, id, pending, vec![100])),
+            Self::Void => Some(Transfer::void_pending(tenant, id, pending)),
+            Self::Expire => None,
+        }
+    }
+}
+
+/// A pending transfer of 700 from 1,000 that can be posted for a minute, and everybody who may end it; who
+/// begins changes with `round`. Returns who was first.
+async fn race_to_end(f: &Fixture, round: usize) -> End {
+    let ann = f.customer(&format!("ann{round}")).await;
+    let bank = f.bank().await;
+    let id = |number| TransferId::from_u128(1000 * (round as u128 + 1) + number);
+    f.post(&f.transfer(1000 * (round as u128 + 1) + 1, bank, ann, 1000)).await.unwrap();
     let legs = vec![Leg { debit: ann, credit: bank, amount: 700 }];
-    let pending = TransferId::from_u128(2);
-    f.post(&Transfer::pending(f.tenant, pending, legs, Some(60))).await.unwrap();
-    let results = race(|client| {
-        let (ledger, tenant) = (f.ledger.clone(), f.tenant);
-        let id = TransferId::from_u128(100 + client);
-        let end = match client % 2 {
-            0 => Transfer::post_pending(tenant, id, pending),
-            _ => Transfer::void_pending(tenant, id, pending),
-        };
-        async move { outcome(ledger.post(&end).await) }
+    f.post(&Transfer::pending(f.tenant, id(2), legs, Some(60))).await.unwrap();
+    let servers = [f.another(), another_server(f).await];
+    let late = server_ahead(f, 60).await;
+    let fronts = servers.each_ref().map(|server| GroupCommit::start(server.clone()));
+    let results = race_of(25, |client| {
+        let end = ENDS[usize::try_from(client).unwrap() % ENDS.len()];
+        let transfer = end.transfer(f.tenant, id(100 + client), id(2));
+        let at = usize::try_from(client / 5).unwrap();
+        let (late, front, server) = (late.clone(), fronts[at % 2].clone(), servers[at % 2].clone());
+        async move {
+            if end != ENDS[round % ENDS.len()] {
+                tokio::time::sleep(Duration::from_millis(1 + u64::try_from(client % 4).unwrap()))
+                    .await;
+            }
+            let result = match (end, transfer) {
+                (End::PostLate, Some(transfer)) => outcome(late.post(&transfer).await),
+                (_, Some(transfer)) if at % 3 == 0 => outcome(server.post(&transfer).await),
+                (_, Some(transfer)) => outcome(front.post(transfer).await),
+                (_, None) => match late.expire_pending(10).await.unwrap() {
+                    0 => Err(Refusal::PendingExpired),
+                    _ => Ok(Outcome::Executed),
+                },
+            };
+            (end, result)
+        }
     })
     .await;
-    assert_eq!(count(&results, &Ok(Outcome::Executed)), 1);
+    let first: Vec<End> =
+        results.iter().filter(|(_, result)| result.is_ok()).map(|(end, _)| *end).collect();
+    assert_eq!(first.len(), 1, "{results:?}");
+    let (told, available) = first[0].told();
+    for (end, result) in results.iter().filter(|(_, result)| result.is_err()) {
+        let of_late = [End::Expire, End::PostLate].contains(end);
+        let fits =
+            *result == Err(told.clone()) || of_late && *result == Err(Refusal::PendingExpired);
+        assert!(fits, "{first:?} was first, and {end:?} was told {result:?}");
+    }
     let balance = f.balance(ann).await;
-    assert_eq!(balance.pending_out(), 0);
-    assert!([300, 1000].contains(&balance.available().or_zero()));
+    assert_eq!((balance.pending_out(), balance.available().or_zero()), (0, available));
+    first[0]
+}
+
+async fn a_pending_transfer_ends_once_under_a_race(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let mut first = Vec::new();
+    for round in 0..2 * ENDS.len() {
+        first.push(race_to_end(&f, round).await);
+        f.sleep(100);
+    }
+    println!("{engine:?}: first were {first:?}");
+    assert!(!first.contains(&End::PostLate), "posted after its time");
     f.assert_clean().await;
 }
 
@@ -193,13 +277,16 @@ async fn every_read_sees_the_same_total(engine: Engine) {
         f.post(&f.transfer(n, bank, customer, 1000)).await.unwrap();
         customers.push(customer);
     }
-    let front = GroupCommit::start(f.ledger.clone());
+    // Two servers, each with a group commit and with callers who commit by themselves.
+    let servers = [f.another(), another_server(&f).await];
+    let fronts = servers.each_ref().map(|server| GroupCommit::start(server.clone()));
     let (tenant, customers) = (f.tenant, Arc::new(customers));
     let reads = race(|client| {
-        let (front, ledger) = (front.clone(), f.ledger.clone());
+        let at = usize::try_from(client).unwrap() % 2;
+        let (front, ledger) = (fronts[at].clone(), servers[at].clone());
         let customers = Arc::clone(&customers);
         async move {
-            if client % 8 == 0 {
+            if client % 8 < 2 {
                 return read_totals(&ledger, tenant).await;
             }
             for n in 0..10_usize {
@@ -207,22 +294,28 @@ async fn every_read_sees_the_same_total(engine: Engine) {
                 let (debit, credit) = (customers[at % 5], customers[(at + 1 + n % 4) % 5]);
                 let legs = vec![Leg { debit, credit, amount: 1 + client }];
                 let id = TransferId::from_u128(1000 + client * 10 + u128::try_from(n).unwrap());
-                let _ = outcome(front.post(Transfer::new(tenant, id, legs)).await);
+                let transfer = Transfer::new(tenant, id, legs);
+                let result = match client % 8 {
+                    2 | 3 => ledger.post(&transfer).await,
+                    _ => front.post(transfer).await,
+                };
+                let expected = [Ok(Outcome::Executed), Err(Refusal::InsufficientFunds)];
+                assert!(expected.contains(&outcome(result)));
             }
             Vec::new()
         }
     })
     .await;
     let reads: Vec<String> = reads.into_iter().flatten().collect();
-    assert_eq!(reads.len(), 8 * 20);
+    assert_eq!(reads.len(), 16 * 10);
     assert!(reads.iter().all(|total| total == "5000"), "{reads:?}");
     f.assert_clean().await;
 }
 
-/// What all customers own, twenty times.
+/// What all customers own, ten times.
 async fn read_totals(ledger: &Ledger, tenant: TenantId) -> Vec<String> {
     let mut reads = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..10 {
         let mut tx = ledger.db().read().await.unwrap();
         let sums = ledger.account_totals(&mut tx, tenant, "customer").await.unwrap();
         tx.rollback().await.unwrap();
