@@ -384,7 +384,7 @@ impl Ledger {
     ) -> Result<Option<Results>, LedgerError> {
         let mut tx = self.db.begin().await?;
         let transfers: usize = groups.iter().map(|group| group.len()).sum();
-        if tx.engine() == Engine::Postgres && transfers < self.resident.options().alone_from {
+        if !self.is_alone(&mut tx, transfers).await? {
             let attempt = self.posting().attempt(&mut tx, groups, ids, self.recorder());
             let Some(results) = attempt.await? else {
                 tx.rollback().await?;
@@ -404,6 +404,17 @@ impl Ledger {
             self.resident.committed(&written);
         }
         Ok(Some(results))
+    }
+
+    /// Whether the transaction has all accounts for itself.
+    async fn is_alone(&self, tx: &mut Tx, transfers: usize) -> Result<bool, LedgerError> {
+        let options = self.resident.options();
+        if transfers >= options.alone_from {
+            repo::lock_alone(tx).await?;
+            return Ok(true);
+        }
+        let may_be = tx.engine() == Engine::Sqlite || transfers >= options.alone_if_free_from;
+        Ok(may_be && repo::try_lock_alone(tx).await?)
     }
 
     fn posting(&self) -> Posting<'_> {
@@ -427,7 +438,8 @@ impl Ledger {
     pub async fn fold(&self) -> Result<(), LedgerError> {
         loop {
             let mut tx = self.db.begin().await?;
-            let head = self.resident.lock_alone(&mut tx, &[]).await?.head;
+            repo::lock_alone(&mut tx).await?;
+            let head = self.resident.alone(&mut tx, &[]).await?.head;
             if head.tail == head.folded {
                 return Ok(tx.rollback().await?);
             }

@@ -93,7 +93,7 @@ impl Posting<'_> {
         answers(&book, applied, groups, first_seq).map(Some)
     }
 
-    /// The same in a transaction of the ledger's own, which keeps all others out: the new totals go into
+    /// The same in a transaction of the ledger's own, which has [`repo::lock_alone`]: the new totals go into
     /// the tail. What it returns is to be told to [`Resident::committed`] after the commit.
     pub(crate) async fn attempt_alone(
         self,
@@ -104,7 +104,7 @@ impl Posting<'_> {
     ) -> Result<Option<(Results, Option<Written>)>, LedgerError> {
         let mut book = self.begin(tx, groups).await?;
         let accounts = book.accounts_of(groups);
-        let Alone { head, accounts, loaded } = self.resident.lock_alone(tx, &accounts).await?;
+        let Alone { head, accounts, loaded } = self.resident.alone(tx, &accounts).await?;
         book.add_accounts(accounts);
         book.pass_time_to(now(self.clock));
         let applied = self.decide(tx, &mut book, groups, ids).await?;

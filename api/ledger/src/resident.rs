@@ -27,10 +27,12 @@ const FOLD_CHUNK: usize = 1 << 16;
 /// When batches keep what they changed in memory and in the tail, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TailOptions {
-    /// From so many transfers on, a batch has all accounts for itself on PostgreSQL and writes to the
-    /// tail; a smaller one locks and writes just its accounts, beside others. On SQLite, which has one
-    /// writer at a time, all do.
+    /// From so many transfers on, a batch waits on PostgreSQL until it has all accounts for itself, and
+    /// writes to the tail; a smaller one locks and writes just its accounts, beside others. On SQLite,
+    /// which has one writer at a time, all are alone.
     pub alone_from: usize,
+    /// From so many transfers on, a batch is alone when nobody else posts at the moment that it begins.
+    pub alone_if_free_from: usize,
     /// The fewest changes of accounts in the tail that are worth folding into their rows.
     pub fold_from: usize,
     /// Folding begins when an account is in the tail so many times on average: each page is then
@@ -49,6 +51,7 @@ impl Default for TailOptions {
     fn default() -> Self {
         Self {
             alone_from: 256,
+            alone_if_free_from: 16,
             fold_from: 1 << 18,
             fold_ratio: 8,
             slice: 256,
@@ -172,15 +175,10 @@ impl Resident {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The accounts, for a transaction of the ledger's own that has written nothing: nobody else
-    /// changes any account until it ends. Those that do not exist are left out. Nothing that is read here is
+    /// The accounts, for a transaction of the ledger's own that has written nothing, and that has
+    /// [`repo::lock_alone`]: nobody else changes any account until it ends. Those that do not exist are left out. Nothing that is read here is
     /// kept before [`Resident::committed`], whose row of the tail says later that it was in this database.
-    pub(crate) async fn lock_alone(
-        &self,
-        tx: &mut Tx,
-        ids: &[AccountId],
-    ) -> Result<Alone, LedgerError> {
-        repo::lock_alone(tx).await?;
+    pub(crate) async fn alone(&self, tx: &mut Tx, ids: &[AccountId]) -> Result<Alone, LedgerError> {
         let head = self.head(tx).await?;
         self.lock().forget_if_ahead_of(head);
         self.read_tail(tx, head).await?;

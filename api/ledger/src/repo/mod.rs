@@ -32,7 +32,7 @@ pub(crate) use read::{
 };
 pub(crate) use tail::{
     Head, Mark, TailRow, fold, fold_marks, head, insert_tail, lock_alone, lock_shared,
-    remove_folded, set_folded, tail_after, terms_after, touched_after,
+    remove_folded, set_folded, tail_after, terms_after, touched_after, try_lock_alone,
 };
 
 /// The bits of `ledger_transfers.seq` that count within a commit.

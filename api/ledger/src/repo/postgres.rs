@@ -3,7 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{
-    Commit, Keeper, LockedRow, Mark, StoredRow, all_updated, events, first_seq, holds, marks,
+    Commit, Keeper, LockedRow, Mark, SEQ_BITS, StoredRow, all_updated, events, first_seq, holds,
+    marks,
 };
 use crate::book::{Book, ChainLink, Row, Standing};
 use crate::bytes::encode;
@@ -82,7 +83,12 @@ fn columns(ids: &[(TenantId, TransferId)]) -> (Vec<String>, Vec<Vec<u8>>) {
     ids.iter().map(|(tenant, id)| (tenant.to_string(), id.as_bytes().to_vec())).unzip()
 }
 
-/// Writes what `book` decided, with one statement after that for the commit.
+/// What the first row of a commit has for a `seq` as long as the commit has no number: below zero, up to
+/// -1. To be added is the `seq` with which the next commit would begin.
+const RELATIVE: i64 = -(1 << SEQ_BITS);
+
+/// Writes what `book` decided, by one statement (and others for what is pending), which draws the number
+/// of the commit too.
 pub(super) async fn write(
     connection: &mut PgConnection,
     book: &Book,
@@ -91,44 +97,56 @@ pub(super) async fn write(
     fn column<'r, T>(rows: &'r [Row], value: impl Fn(&'r Row) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
-    let sql = "INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id";
-    let commit: i64 = sqlx::query_scalar(sql).bind(book.now()).fetch_one(&mut *connection).await?;
-    let first_seq = first_seq(commit)?;
     let rows = book.rows();
-    let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(first_seq));
-    let mut marks_now = Vec::new();
-    if keeper == Keeper::Balances {
-        let states = book.standings(commit, first_seq);
-        all_updated(&states, fold(connection, &states).await?)?;
-        marks_now = marks(rows, first_seq);
-    }
-    let (marked, marks) = mark_columns(&marks_now);
-    let query = sqlx::query(
-        "WITH new_transfers AS (
+    let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(RELATIVE));
+    let (standings, new_marks) = match keeper {
+        Keeper::Balances => (book.standings(0, RELATIVE), marks(rows, RELATIVE)),
+        Keeper::Tail => (Vec::new(), Vec::new()),
+    };
+    let (marked, marks) = mark_columns(&new_marks);
+    let (tenants, counts): (Vec<String>, Vec<i64>) = events(rows).into_iter().unzip();
+    let query = sqlx::query_as(
+        "WITH c AS (
+             INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id
+         ), new_transfers AS (
              INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
                  effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
                  credit_debits, credit_credits, debit_prev, credit_prev)
-             SELECT ($20::bigint << 20) + r.number - 1, r.book, r.id, r.leg, r.kind, r.debit,
+             SELECT (c.id << 20) + r.number - 1, r.book, r.id, r.leg, r.kind, r.debit,
                  r.credit, r.amount, r.effective_on, r.expires_at, r.target, r.code, r.reference,
                  r.debit_debits, r.debit_credits, r.credit_debits, r.credit_credits,
-                 r.debit_prev, r.credit_prev
-             FROM unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[],
+                 r.debit_prev + CASE WHEN r.debit_prev < 0 THEN (c.id + 1) << 20 ELSE 0 END,
+                 r.credit_prev + CASE WHEN r.credit_prev < 0 THEN (c.id + 1) << 20 ELSE 0 END
+             FROM c, unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[],
                  $6::bigint[], $7::bigint[], $8::bytea[], $9::bigint[], $10::bigint[],
                  $11::bytea[], $12::text[], $13::text[], $14::bytea[], $15::bytea[],
-                 $16::bytea[], $17::bytea[], $21::bigint[], $22::bigint[])
+                 $16::bytea[], $17::bytea[], $18::bigint[], $19::bigint[])
                  WITH ORDINALITY AS r (book, id, leg, kind, debit,
                  credit, amount, effective_on, expires_at, target, code, reference, debit_debits,
                  debit_credits, credit_debits, credit_credits, debit_prev, credit_prev, number)
          ), new_marks AS (
              INSERT INTO ledger_marks (account, seq)
-             SELECT * FROM unnest($23::bigint[], $24::bigint[])
+             SELECT m.account, ((c.id + 1) << 20) + m.seq
+             FROM c, unnest($20::bigint[], $21::bigint[]) AS m (account, seq)
+         ), new_events AS (
+             INSERT INTO events_outbox (tenant, kind, subject, body, commit_id, count, created_at)
+             SELECT e.tenant, 'ledger', '', '', c.id, e.count, $1
+             FROM c, unnest($22::text[], $23::bigint[]) AS e (tenant, count)
+         ), updated AS (
+             UPDATE ledger_balances AS b SET debits_posted = n.debits_posted,
+                 credits_posted = n.credits_posted, debits_pending = n.debits_pending,
+                 credits_pending = n.credits_pending, changed_at = n.changed_at,
+                 last_seq = n.last_seq + CASE WHEN n.last_seq < 0 THEN (c.id + 1) << 20 ELSE 0 END,
+                 legs = n.legs, commit_id = c.id
+             FROM c, unnest($24::bigint[], $25::bytea[], $26::bytea[], $27::bytea[], $28::bytea[],
+                 $29::bigint[], $30::bigint[], $31::bigint[]) AS n (account, debits_posted,
+                 credits_posted, debits_pending, credits_pending, changed_at, last_seq, legs)
+             WHERE b.account = ANY ($24) AND b.account = n.account AND b.commit_id < c.id
+             RETURNING 1
          )
-         INSERT INTO events_outbox (tenant, kind, subject, body, commit_id, count, created_at)
-         SELECT e.tenant, 'ledger', '', '', $20, e.count, $1
-         FROM unnest($18::text[], $19::bigint[]) AS e (tenant, count)",
+         SELECT c.id, (SELECT COUNT(*) FROM updated) FROM c",
     );
-    let (tenants, counts): (Vec<String>, Vec<i64>) = events(rows).into_iter().unzip();
-    query
+    let (id, updated): (i64, i64) = query
         .bind(book.now())
         .bind(column(rows, |row| row.book))
         .bind(column(rows, |row| row.id.as_bytes().as_slice()))
@@ -146,17 +164,37 @@ pub(super) async fn write(
         .bind(column(rows, |row| row.debit_after.map(|(_, credits)| encode(credits))))
         .bind(column(rows, |row| row.credit_after.map(|(debits, _)| encode(debits))))
         .bind(column(rows, |row| row.credit_after.map(|(_, credits)| encode(credits))))
-        .bind(tenants)
-        .bind(counts)
-        .bind(commit)
         .bind(column(rows, |row| prev(row.debit_link)))
         .bind(column(rows, |row| prev(row.credit_link)))
         .bind(marked)
         .bind(marks)
-        .execute(&mut *connection)
+        .bind(tenants)
+        .bind(counts)
+        .bind(account_column(&standings))
+        .bind(totals_column(&standings, |totals| totals.debits_posted))
+        .bind(totals_column(&standings, |totals| totals.credits_posted))
+        .bind(totals_column(&standings, |totals| totals.debits_pending))
+        .bind(totals_column(&standings, |totals| totals.credits_pending))
+        .bind(number_column(&standings, |standing| standing.changed_at))
+        .bind(number_column(&standings, |standing| standing.last_seq))
+        .bind(number_column(&standings, |standing| standing.legs))
+        .fetch_one(&mut *connection)
         .await?;
+    all_updated(&standings, updated.unsigned_abs())?;
     write_holds(connection, rows).await?;
-    Ok(Commit { id: commit, first_seq })
+    Ok(Commit { id, first_seq: first_seq(id)? })
+}
+
+fn account_column(states: &[(AccountId, Standing)]) -> Vec<i64> {
+    states.iter().map(|(account, _)| account.get()).collect()
+}
+
+fn number_column(states: &[(AccountId, Standing)], value: fn(&Standing) -> i64) -> Vec<i64> {
+    states.iter().map(|(_, standing)| value(standing)).collect()
+}
+
+fn totals_column(states: &[(AccountId, Standing)], value: fn(&Totals) -> u128) -> Vec<Vec<u8>> {
+    states.iter().map(|(_, standing)| encode(value(&standing.totals))).collect()
 }
 
 /// Brings the rows of these accounts up to date, where they are older; returns how many were. The numbers
@@ -165,12 +203,6 @@ pub(super) async fn fold(
     connection: &mut PgConnection,
     states: &[(AccountId, Standing)],
 ) -> Result<u64, LedgerError> {
-    let numbers = |value: fn(&Standing) -> i64| -> Vec<i64> {
-        states.iter().map(|(_, standing)| value(standing)).collect()
-    };
-    let totals = |value: fn(&Totals) -> u128| -> Vec<Vec<u8>> {
-        states.iter().map(|(_, standing)| encode(value(&standing.totals))).collect()
-    };
     let sql = "UPDATE ledger_balances AS b SET debits_posted = n.debits_posted,
              credits_posted = n.credits_posted, debits_pending = n.debits_pending,
              credits_pending = n.credits_pending, changed_at = n.changed_at,
@@ -180,15 +212,15 @@ pub(super) async fn fold(
              credits_posted, debits_pending, credits_pending, changed_at, last_seq, legs, commit_id)
          WHERE b.account = ANY ($1) AND b.account = n.account AND b.commit_id < n.commit_id";
     let updated = sqlx::query(sql)
-        .bind(states.iter().map(|(account, _)| account.get()).collect::<Vec<_>>())
-        .bind(totals(|totals| totals.debits_posted))
-        .bind(totals(|totals| totals.credits_posted))
-        .bind(totals(|totals| totals.debits_pending))
-        .bind(totals(|totals| totals.credits_pending))
-        .bind(numbers(|standing| standing.changed_at))
-        .bind(numbers(|standing| standing.last_seq))
-        .bind(numbers(|standing| standing.legs))
-        .bind(numbers(|standing| standing.commit))
+        .bind(account_column(states))
+        .bind(totals_column(states, |totals| totals.debits_posted))
+        .bind(totals_column(states, |totals| totals.credits_posted))
+        .bind(totals_column(states, |totals| totals.debits_pending))
+        .bind(totals_column(states, |totals| totals.credits_pending))
+        .bind(number_column(states, |standing| standing.changed_at))
+        .bind(number_column(states, |standing| standing.last_seq))
+        .bind(number_column(states, |standing| standing.legs))
+        .bind(number_column(states, |standing| standing.commit))
         .execute(connection)
         .await?;
     Ok(updated.rows_affected())

@@ -130,6 +130,16 @@ pub(crate) async fn lock_alone(tx: &mut Tx) -> Result<(), LedgerError> {
     lock(tx, "SELECT pg_advisory_xact_lock($1)").await
 }
 
+/// The same when nobody else has changed anything or waits for it at this moment; false otherwise.
+pub(crate) async fn try_lock_alone(tx: &mut Tx) -> Result<bool, LedgerError> {
+    if tx.engine() == Engine::Sqlite {
+        return Ok(true);
+    }
+    let sql = "SELECT CAST(pg_try_advisory_xact_lock($1) AS INTEGER)::bigint";
+    let (taken,): (i64,) = tx.fetch_one(sql, args![LOCK]).await?;
+    Ok(taken == 1)
+}
+
 /// Waits for a batch that has [`lock_alone`], and keeps the next one out until the end of the transaction.
 pub(crate) async fn lock_shared(tx: &mut Tx) -> Result<(), LedgerError> {
     lock(tx, "SELECT pg_advisory_xact_lock_shared($1)").await

@@ -10,7 +10,7 @@ use crate::ledger::Clock;
 use crate::posting::{Ids, Posting};
 use crate::{
     AccountId, AsOf, Floor, Ledger, Leg, NewAccount, PostError, Refusal, Side, TenantId, Transfer,
-    TransferId,
+    TransferId, repo,
 };
 
 struct Books {
@@ -56,6 +56,7 @@ async fn a_late_note_hides_nothing() {
         let posting = Posting { resident: &ledger.resident, clock: &clock };
         let spend = books.transfer(1, 0, 100);
         let mut tx = test_db.db.begin().await.unwrap();
+        repo::lock_alone(&mut tx).await.unwrap();
         let attempt = posting.attempt_alone(&mut tx, &[&[spend]], Ids::New, None).await.unwrap();
         let (results, written) = attempt.unwrap();
         assert!(results.iter().all(Result::is_ok));

@@ -12,10 +12,17 @@ use uuid::Uuid;
 /// 2026-03-01T12:00:00Z.
 const START: i64 = 1_772_366_400;
 
-/// All that is done to large batches and large tails, with the smallest: some are alone and some are not,
-/// and there is always something to fold and something to forget.
-pub(crate) const SMALL: TailOptions =
-    TailOptions { alone_from: 3, fold_from: 6, fold_ratio: 1, slice: 2, accounts: 5, wary: 1 };
+/// All that is done to large batches and large tails, with the smallest: some are alone, some when they can
+/// be and some never, and there is always something to fold and something to forget.
+pub(crate) const SMALL: TailOptions = TailOptions {
+    alone_from: 3,
+    alone_if_free_from: 2,
+    fold_from: 6,
+    fold_ratio: 1,
+    slice: 2,
+    accounts: 5,
+    wary: 1,
+};
 
 /// A ledger in a database of its own, with a clock that the test moves.
 pub(crate) struct Fixture {

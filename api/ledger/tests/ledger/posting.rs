@@ -207,7 +207,12 @@ async fn what_was_done_is_known_again(engine: Engine) {
     for alone_from in [1, 1_000] {
         let f = Fixture::new(engine).await;
         let (bank, ann, bob) = (f.bank().await, f.customer("ann").await, f.customer("bob").await);
-        let trusting = TailOptions { alone_from, wary: 0, ..crate::common::SMALL };
+        let trusting = TailOptions {
+            alone_from,
+            alone_if_free_from: alone_from,
+            wary: 0,
+            ..crate::common::SMALL
+        };
         let ledger = f.ledger.clone().with_tail(trusting);
         let outcomes = async |batch: &[Transfer], group: bool| {
             let results = if group {

@@ -13,6 +13,7 @@ use sqlx::AssertSqlSafe;
 /// So that nothing is folded by itself, and every batch is alone.
 const NEVER: TailOptions = TailOptions {
     alone_from: 1,
+    alone_if_free_from: 1,
     fold_from: 1_000,
     fold_ratio: 1,
     slice: 1,
