@@ -18,7 +18,7 @@ const CHILD: &str = "ROADSTEAD_LEDGER_CRASH_CHILD";
 const BATCH_CHILD: &str = "ROADSTEAD_LEDGER_BATCH_CHILD";
 const BATCH: usize = 4_000;
 pub(crate) const CHILD_LIFE_MAX: Duration = Duration::from_secs(15);
-const CALLERS: usize = 8;
+pub(crate) const CALLERS: usize = 8;
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// Posts for ever and says what was acknowledged and what failed. Only runs as a child of the tests
@@ -92,7 +92,8 @@ fn say(line: &str) {
 /// What a child said before its end.
 #[derive(Default)]
 pub(crate) struct Said {
-    pub(crate) acknowledged: HashSet<TransferId>,
+    /// In the order of the answers.
+    pub(crate) acknowledged: Vec<TransferId>,
     pub(crate) failures: Vec<String>,
     /// How many were acknowledged after the first failure.
     pub(crate) recovered: usize,
