@@ -69,6 +69,9 @@ enum ConfigCommand {
 enum LedgerCommand {
     /// Recomputes every balance from the entries; exit code 1 at the first difference.
     Check(ConfigFile),
+    /// Brings the tables of balances and marks up to date with what batches keep in the tail: for who
+    /// reads them with SQL, and before an older version of this program is started.
+    Fold(ConfigFile),
 }
 
 #[derive(Debug, clap::Args)]
@@ -114,6 +117,10 @@ async fn dispatch(command: Command) -> Result<bool, Error> {
             Ok(findings.iter().all(|finding| finding.agrees && finding.covered))
         }
         Command::Ledger { command: LedgerCommand::Check(file) } => check_ledger(file.load()?).await,
+        Command::Ledger { command: LedgerCommand::Fold(file) } => {
+            App::open(file.load()?).await?.ledger.fold().await?;
+            print("the tables of balances and marks are up to date")
+        }
         Command::WebhookKey => print(&api_webhooks::Vault::new_key().map_err(Error::internal)?),
         Command::Audit { command } => audit::run(command).await,
         Command::Openapi => print(&http::openapi().to_pretty_json()?),

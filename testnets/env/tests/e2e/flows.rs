@@ -75,7 +75,8 @@ async fn the_command_line_sees_what_the_api_sees() {
     let id = world.withdraw(&alice, "ETH", ETH / 4, &outside("ETH")).await;
     world.wait_withdrawal(&id, "settled").await;
     world.books_agree().await;
-    for command in [&["ledger", "check"][..], &["reconcile"], &["migrate"], &["config", "check"]] {
+    let (check, fold) = (&["ledger", "check"][..], &["ledger", "fold"][..]);
+    for command in [check, fold, check, &["reconcile"], &["migrate"], &["config", "check"]] {
         let output = world.stack.roadstead(command).unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command:?}: {words}");
