@@ -283,6 +283,13 @@ impl Ledger {
         repo::limits(tx, id).await
     }
 
+    /// How many legs were read so far, by this ledger and its clones, to see what is used up of limits:
+    /// mostly those that came since the account's last posting, because the sums are in memory.
+    #[must_use]
+    pub fn legs_read_for_limits(&self) -> u64 {
+        self.resident.legs_read()
+    }
+
     /// Removes the limit for windows of this length.
     ///
     /// # Errors
@@ -383,9 +390,10 @@ impl Ledger {
         ids: Ids,
     ) -> Result<Option<Results>, LedgerError> {
         let mut tx = self.db.begin().await?;
+        let posting = Posting { is_own: true, ..self.posting() };
         let transfers: usize = groups.iter().map(|group| group.len()).sum();
         if !self.is_alone(&mut tx, transfers).await? {
-            let attempt = self.posting().attempt(&mut tx, groups, ids, self.recorder());
+            let attempt = posting.attempt(&mut tx, groups, ids, self.recorder());
             let Some(results) = attempt.await? else {
                 tx.rollback().await?;
                 return Ok(None);
@@ -393,7 +401,6 @@ impl Ledger {
             tx.commit().await?;
             return Ok(Some(results));
         }
-        let posting = self.posting();
         let attempt = posting.attempt_alone(&mut tx, groups, ids, self.recorder());
         let Some((results, written)) = attempt.await? else {
             tx.rollback().await?;
@@ -418,7 +425,7 @@ impl Ledger {
     }
 
     fn posting(&self) -> Posting<'_> {
-        Posting { resident: &self.resident, clock: &self.clock }
+        Posting { resident: &self.resident, clock: &self.clock, is_own: false }
     }
 
     /// The history of an account whose last leg is `last_seq`.

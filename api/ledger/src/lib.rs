@@ -14,6 +14,7 @@ mod events;
 mod group_commit;
 mod ids;
 mod ledger;
+mod outflows;
 mod posting;
 mod recorder;
 mod refusal;

@@ -31,6 +31,8 @@ pub(crate) enum Ids {
 pub(crate) struct Posting<'a> {
     pub(crate) resident: &'a Resident,
     pub(crate) clock: &'a Clock,
+    /// The transaction is the ledger's own and has written nothing: what it reads is durable.
+    pub(crate) is_own: bool,
 }
 
 type Decided = (Book, Vec<Result<Applied, Refusal>>);
@@ -178,7 +180,7 @@ impl Posting<'_> {
     ) -> Result<Vec<Result<Applied, Refusal>>, LedgerError> {
         let now = book.now();
         for account in book.limited_accounts() {
-            velocity::load(tx, self.resident, account, now).await?;
+            velocity::load(tx, self.resident, account, now, self.is_own).await?;
         }
         // Only what is read after the locks were taken cannot change any more.
         if ids == Ids::LookUp {

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api_store::Tx;
 
 use crate::book::{AccountState, Standing, Terms};
+use crate::outflows::Outflows;
 use crate::posting::Ids;
 use crate::repo::{self, Head, Mark, TailRow};
 use crate::{AccountId, LedgerError};
@@ -101,6 +103,7 @@ struct Inner {
     clean: bool,
     /// How many more commits look all ids up.
     wary: u32,
+    outflows: Outflows,
 }
 
 /// What a commit folds on the way.
@@ -146,11 +149,13 @@ pub(crate) struct TailView(Option<HashMap<AccountId, Standing>>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resident {
     inner: Arc<Mutex<Inner>>,
+    legs_read: Arc<AtomicU64>,
 }
 
 impl Resident {
     pub(crate) fn new(options: TailOptions) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { options, ..Inner::default() })) }
+        let inner = Inner { options, ..Inner::default() };
+        Self { inner: Arc::new(Mutex::new(inner)), ..Self::default() }
     }
 
     pub(crate) fn options(&self) -> TailOptions {
@@ -169,6 +174,20 @@ impl Resident {
     pub(crate) fn met_known_id(&self) {
         let mut inner = self.lock();
         inner.wary = inner.options.wary;
+    }
+
+    /// Asks the outflows that are in memory, or adds to them.
+    pub(crate) fn outflows<T>(&self, ask: impl FnOnce(&mut Outflows) -> T) -> T {
+        ask(&mut self.lock().outflows)
+    }
+
+    /// Counts legs that were read to see what is used up of limits.
+    pub(crate) fn has_read_legs(&self, count: usize) {
+        self.legs_read.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn legs_read(&self) -> u64 {
+        self.legs_read.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

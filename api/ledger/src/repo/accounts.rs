@@ -211,13 +211,22 @@ pub(crate) async fn set_limit(
     set_flags(tx, id, LIMITED, 0).await
 }
 
-/// Removes the limit for this window.
+/// Removes the limit for this window; the account of the last one is no longer limited.
 pub(crate) async fn remove_limit(
     tx: &mut Tx,
     id: AccountId,
     window_secs: u32,
 ) -> Result<(), LedgerError> {
+    super::lock_shared(tx).await?;
+    // Who sets a limit meanwhile sets the flag after this, or has set it before: then the limit is seen.
+    super::lock_accounts(tx, &[id]).await?;
     let sql = "DELETE FROM ledger_limits WHERE account = $1 AND window_secs = $2";
     tx.execute(sql, args![id.get(), window_secs]).await?;
-    Ok(())
+    let sql =
+        "UPDATE ledger_balances SET flags = flags & ~$2 WHERE account = $1 AND (flags & $2) <> 0
+         AND NOT EXISTS (SELECT 1 FROM ledger_limits WHERE account = $1)";
+    match tx.execute(sql, args![id.get(), LIMITED]).await? {
+        0 => Ok(()),
+        _ => super::tail::note_terms(tx, id).await,
+    }
 }

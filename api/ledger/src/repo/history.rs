@@ -4,7 +4,7 @@ use api_store::{Engine, Tx, args};
 
 use super::MARK_EVERY;
 use crate::resident::Resident;
-use crate::{AccountId, LedgerError, Side};
+use crate::{AccountId, LedgerError};
 
 /// A leg seen from one account: seq, id, leg, kind, other account, 1 when this account is debited,
 /// amount, effective_on, target, code, reference, recorded_at, posted debits and credits after it.
@@ -147,20 +147,55 @@ impl History<'_> {
         let last = backwards(tx, self.account, top, seq).await?.pop();
         Ok(last.filter(|leg| leg.0 <= seq))
     }
+}
 
-    /// What left the account, whose normal side is `side`, after `seq`: the transfer and the amount of
-    /// each leg, oldest first.
-    pub(crate) async fn outflows_after(
-        self,
-        tx: &mut Tx,
-        side: Side,
-        seq: i64,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, LedgerError> {
-        let legs = backwards(tx, self.account, self.last_seq, seq).await?;
-        let debited = i64::from(side == Side::Credit);
-        let out = |leg: &HistoryLeg| leg.0 > seq && leg.5 == debited && matches!(leg.3, 1 | 2 | 6);
-        Ok(legs.into_iter().rev().filter(out).map(|leg| (leg.1, leg.6)).collect())
-    }
+/// A leg seen from one account, with what counts for its limits: seq, id, leg, kind, 1 when this account
+/// is debited, amount, recorded_at, and the account's leg before it (zero: there is none).
+pub(crate) type LimitedLeg = (i64, Vec<u8>, i64, i64, i64, Vec<u8>, i64, i64);
+
+/// The same for a part of a chain: `$4` legs at most.
+macro_rules! part_of_chain {
+    ($join:literal) => {
+        concat!(
+            "WITH RECURSIVE chain (seq, id, leg, kind, debited, amount, prev, number) AS (
+             SELECT t.seq, t.id, CAST(t.leg AS BIGINT), CAST(t.kind AS BIGINT),
+                 CAST(CASE WHEN t.debit = $1 THEN 1 ELSE 0 END AS BIGINT), t.amount,
+                 CASE WHEN t.debit = $1 THEN t.debit_prev ELSE t.credit_prev END,
+                 CAST(1 AS BIGINT)
+             FROM ledger_transfers AS t WHERE t.seq = $2
+             UNION ALL
+             SELECT t.seq, t.id, CAST(t.leg AS BIGINT), CAST(t.kind AS BIGINT),
+                 CAST(CASE WHEN t.debit = $1 THEN 1 ELSE 0 END AS BIGINT), t.amount,
+                 CASE WHEN t.debit = $1 THEN t.debit_prev ELSE t.credit_prev END, c.number + 1
+             FROM chain AS c ",
+            $join,
+            " WHERE c.seq > $3 AND c.prev > 0 AND c.number < $4)
+             SELECT h.seq, h.id, h.leg, h.kind, h.debited, h.amount, c.recorded_at,
+                 COALESCE(h.prev, 0)
+             FROM chain AS h JOIN ledger_commits AS c ON c.id = h.seq >> 20 ORDER BY h.seq DESC"
+        )
+    };
+}
+
+/// Up to `limit` legs of the account from `top`, which is one of them, backwards; the last one is the
+/// only one at `stop` or before it, if it comes so far.
+pub(crate) async fn limited_legs(
+    tx: &mut Tx,
+    account: AccountId,
+    top: i64,
+    stop: i64,
+    limit: u32,
+) -> Result<Vec<LimitedLeg>, LedgerError> {
+    let sql = match tx.engine() {
+        Engine::Sqlite => part_of_chain!("JOIN ledger_transfers AS t ON t.seq = c.prev"),
+        // As in `backwards`.
+        Engine::Postgres => part_of_chain!(
+            "CROSS JOIN LATERAL (
+                 SELECT r.seq, r.id, r.leg, r.kind, r.debit, r.amount, r.debit_prev, r.credit_prev
+                 FROM ledger_transfers AS r WHERE r.seq <= c.prev ORDER BY r.seq DESC LIMIT 1) AS t"
+        ),
+    };
+    Ok(tx.fetch_all(sql, args![account.get(), top, stop, limit]).await?)
 }
 
 /// A leg that counts for another day than that of its recording: seq, kind, 1 when this account is

@@ -25,7 +25,9 @@ pub(crate) use events::{
     OutboxRow, give_positions, insert_event, last_position, lock_heads, outbox_page, transfer_ids,
     unplaced,
 };
-pub(crate) use history::{DatedLeg, History, HistoryLeg, commit_before, dated_legs};
+pub(crate) use history::{
+    DatedLeg, History, HistoryLeg, LimitedLeg, commit_before, dated_legs, limited_legs,
+};
 pub(crate) use read::{
     RawBalance, RawTransfer, balances_page, expired, holds_page, marks_page, transfer_rows,
     transfers_page,

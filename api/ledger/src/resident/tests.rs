@@ -53,7 +53,7 @@ async fn a_late_note_hides_nothing() {
             (&books.ledger, books.ledger.clone().with_tail(TailOptions::default()));
         ledger.post(&books.transfer(0, 1, 100)).await.unwrap();
         let clock: Clock = Arc::new(Timestamp::now);
-        let posting = Posting { resident: &ledger.resident, clock: &clock };
+        let posting = Posting { resident: &ledger.resident, clock: &clock, is_own: true };
         let spend = books.transfer(1, 0, 100);
         let mut tx = test_db.db.begin().await.unwrap();
         repo::lock_alone(&mut tx).await.unwrap();

@@ -18,3 +18,4 @@ mod posting;
 mod races;
 mod servers;
 mod tail;
+mod velocity;
