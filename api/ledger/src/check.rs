@@ -1,10 +1,14 @@
 //! A second opinion: recomputes every balance from the transfers, and shares no rule with the code
 //! that posts.
 
+mod outbox;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 
 use api_store::Tx;
+
+use outbox::Outbox;
 
 use crate::repo::{self, RawBalance, RawTransfer, SEQ_BITS, TailRow};
 use crate::{LedgerError, bytes};
@@ -57,6 +61,7 @@ struct Sums {
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     sums: Sums,
+    changed_at: i64,
     last_seq: i64,
     legs: i64,
 }
@@ -76,6 +81,13 @@ struct AccountFold {
 
 type Reserved = Vec<(i64, i64, u128)>;
 
+/// A reversal whose legs are read: how many were, and what all must be.
+struct Reversing {
+    id: Vec<u8>,
+    read: usize,
+    legs: Vec<(i64, i64, u128)>,
+}
+
 /// What is kept for the commits to come, in their order.
 #[derive(Default)]
 struct Ahead {
@@ -90,6 +102,7 @@ struct Fold {
     accounts: HashMap<i64, AccountFold>,
     open: HashMap<(i64, Vec<u8>), Reserved>,
     ending: Option<((i64, Vec<u8>), usize)>,
+    reversing: Option<Reversing>,
     legs: u64,
     last: Option<(i64, Vec<u8>, i64)>,
     /// The commit whose legs are read.
@@ -99,6 +112,7 @@ struct Fold {
     marked: HashSet<(i64, i64)>,
     /// The tail no longer counts up to this commit.
     folded: i64,
+    outbox: Outbox,
 }
 
 enum Stop {
@@ -168,9 +182,11 @@ async fn run(tx: &mut Tx, fold: &mut Fold) -> Result<(), Stop> {
         }
     }
     fold.end_target(None)?;
+    fold.end_reversal()?;
     fold.kept_until(tx, i64::MAX).await?;
     fold.balances()?;
     fold.marks(tx).await?;
+    fold.outbox.end(tx).await?;
     fold.holds(tx).await
 }
 
@@ -194,6 +210,8 @@ impl Fold {
         let target = leg.8.as_ref().map(|target| (book, target.clone()));
         if number == 0 {
             self.end_target(target.as_ref().filter(|_| matches!(kind, 3..=5)))?;
+            self.end_reversal()?;
+            self.outbox.transfer(book);
         }
         match (kind, target) {
             (1, None) => self.post(seq, debit, credit, amount)?,
@@ -212,7 +230,7 @@ impl Fold {
                 }
             }
             (6, Some((_, target))) => {
-                reverses(tx, leg, &target, amount).await?;
+                self.reverses(tx, leg, &target, amount).await?;
                 self.post(seq, debit, credit, amount)?;
             }
             _ => return found(seq, "its kind and its target do not fit"),
@@ -312,6 +330,47 @@ impl Fold {
         Ok(())
     }
 
+    /// A reversal moves back all legs of an earlier transfer that moved money, the last one first.
+    async fn reverses(
+        &mut self,
+        tx: &mut Tx,
+        leg: &RawTransfer,
+        target: &[u8],
+        amount: u128,
+    ) -> Result<(), Stop> {
+        if leg.3 == 0 {
+            let mut legs = Vec::new();
+            for row in repo::transfer_rows(tx, leg.1, target).await?.into_iter().rev() {
+                let moved = bytes::decode(&row.7)?;
+                if row.0 < leg.0 && matches!(row.4, 1 | 3 | 6) && moved > 0 {
+                    legs.push((row.6, row.5, moved));
+                }
+            }
+            self.reversing = Some(Reversing { id: leg.2.clone(), read: 0, legs });
+        }
+        let reversing = self.reversing.as_mut().filter(|reversing| reversing.id == leg.2);
+        let expected = reversing.and_then(|reversing| {
+            let at = reversing.read;
+            reversing.read = at.saturating_add(1);
+            reversing.legs.get(at)
+        });
+        if expected == Some(&(leg.5, leg.6, amount)) {
+            return Ok(());
+        }
+        found(leg.0, "it reverses nothing that was posted")
+    }
+
+    /// All legs must have been moved back.
+    fn end_reversal(&mut self) -> Result<(), Stop> {
+        match self.reversing.take() {
+            Some(Reversing { id, read, legs }) if read != legs.len() => {
+                let id = repo::transfer_id(&id)?;
+                found(id, format!("it reverses {read} of {} legs", legs.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The totals stored with the leg, and the order of times.
     fn after(
         &mut self,
@@ -403,10 +462,11 @@ impl Fold {
         if commit == self.commit {
             return Ok(());
         }
+        self.outbox.end_commit(tx, self.commit).await?;
         let before = commit.saturating_sub(1);
         while let Some((_, account)) = self.ahead.rows.pop_front_if(|(at, _)| *at <= before) {
             if let Some(fold) = self.accounts.get(&account) {
-                same(account, fold, kept(&fold.stored)?)?;
+                same(tx, account, fold, kept(&fold.stored)?).await?;
             }
         }
         while let Some(row) = self.ahead.tail.take_if(|row| row.commit <= before) {
@@ -422,8 +482,9 @@ impl Fold {
                     posted: [totals.debits_posted, totals.credits_posted],
                     pending: [totals.debits_pending, totals.credits_pending],
                 };
-                let kept = Kept { sums, last_seq: standing.last_seq, legs: standing.legs };
-                same(account.get(), fold, kept)?;
+                let (changed_at, last_seq) = (standing.changed_at, standing.last_seq);
+                let kept = Kept { sums, changed_at, last_seq, legs: standing.legs };
+                same(tx, account.get(), fold, kept).await?;
                 if row.commit > self.folded {
                     fold.kept = row.commit;
                 }
@@ -469,12 +530,17 @@ impl Fold {
         let mut after = (0, Vec::new());
         loop {
             let page = repo::holds_page(tx, (after.0, &after.1), PAGE).await?;
-            let Some((book, id, _)) = page.last() else { break };
+            let Some((book, id, ..)) = page.last() else { break };
             after = (*book, id.clone());
-            for (book, id, _) in page {
+            for (book, id, expires_at, expected) in page {
                 let place = repo::transfer_id(&id)?;
                 if !self.open.contains_key(&(book, id)) {
                     return found(place, "listed as open, but it has ended");
+                }
+                if expires_at != expected {
+                    let what =
+                        format!("it is listed with {expires_at:?}, but expires {expected:?}");
+                    return found(place, what);
                 }
                 seen = seen.saturating_add(1);
             }
@@ -492,10 +558,10 @@ fn kept(row: &RawBalance) -> Result<Kept, Stop> {
         posted: [bytes::decode(&row.6)?, bytes::decode(&row.7)?],
         pending: [bytes::decode(&row.8)?, bytes::decode(&row.9)?],
     };
-    Ok(Kept { sums, last_seq: row.11, legs: row.12 })
+    Ok(Kept { sums, changed_at: row.10, last_seq: row.11, legs: row.12 })
 }
 
-fn same(number: i64, account: &AccountFold, kept: Kept) -> Result<(), Stop> {
+async fn same(tx: &mut Tx, number: i64, account: &AccountFold, kept: Kept) -> Result<(), Stop> {
     let place = format!("account {number}");
     if kept.sums != account.sums {
         return found(place, format!("stored {:?}, summed {:?}", kept.sums, account.sums));
@@ -503,21 +569,17 @@ fn same(number: i64, account: &AccountFold, kept: Kept) -> Result<(), Stop> {
     if (kept.last_seq, kept.legs) != (account.last_seq, account.legs) {
         return found(place, "its last leg is not the last of its history");
     }
+    let last = if account.changed == 0 { 0 } else { account.last_recorded };
+    // A later time is that of a commit in which all that would have changed the account was refused.
+    let is_time = kept.changed_at == last
+        || (kept.changed_at > last && repo::is_commit_time(tx, kept.changed_at).await?);
+    if !is_time {
+        let what = format!("changed at {}, its last leg is of {last}", kept.changed_at);
+        return found(place, what);
+    }
     Ok(())
 }
 
 async fn tail_after(tx: &mut Tx, commit: i64) -> Result<Option<TailRow>, Stop> {
     Ok(repo::tail_after(tx, commit, 1).await?.pop())
-}
-
-/// A reversal moves back a leg of an earlier transfer that moved money.
-async fn reverses(tx: &mut Tx, leg: &RawTransfer, target: &[u8], amount: u128) -> Result<(), Stop> {
-    let original = repo::transfer_rows(tx, leg.1, target).await?;
-    let mirrored = original.iter().any(|row| {
-        row.0 < leg.0
-            && matches!(row.4, 1 | 3 | 6)
-            && (row.5, row.6) == (leg.6, leg.5)
-            && bytes::decode(&row.7).is_ok_and(|original| original == amount)
-    });
-    if mirrored { Ok(()) } else { found(leg.0, "it reverses nothing that was posted") }
 }

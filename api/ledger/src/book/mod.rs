@@ -199,6 +199,8 @@ pub(crate) struct Book {
 #[derive(Debug)]
 struct Saved {
     totals: Totals,
+    changed_at: i64,
+    changed: bool,
     usages: Vec<Usage>,
     last: Link,
     legs: i64,
@@ -413,8 +415,9 @@ impl Book {
         };
         let now = self.now;
         let account = self.accounts.get_mut(&id).ok_or(Refusal::UnknownAccount)?;
-        let AccountState { totals, last, legs, .. } = *account;
-        let saved = Saved { totals, usages: account.usages.clone(), last, legs };
+        let AccountState { totals, changed_at, changed, last, legs, .. } = *account;
+        let usages = account.usages.clone();
+        let saved = Saved { totals, changed_at, changed, usages, last, legs };
         self.undo.push(Undo::Account(id, Box::new(saved)));
         account.totals = plan::moved(&account.totals, kind, leg, entry)?;
         account.changed = true;
@@ -435,6 +438,8 @@ impl Book {
                 Some(Undo::Account(id, saved)) => {
                     if let Some(account) = self.accounts.get_mut(&id) {
                         account.totals = saved.totals;
+                        account.changed_at = saved.changed_at;
+                        account.changed = saved.changed;
                         account.usages = saved.usages;
                         account.last = saved.last;
                         account.legs = saved.legs;

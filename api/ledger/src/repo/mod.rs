@@ -29,8 +29,8 @@ pub(crate) use history::{
     DatedLeg, History, HistoryLeg, LimitedLeg, commit_before, dated_legs, limited_legs,
 };
 pub(crate) use read::{
-    RawBalance, RawTransfer, balances_page, expired, holds_page, marks_page, transfer_rows,
-    transfers_page,
+    RawBalance, RawTransfer, balances_page, event_heads, expired, holds_page, is_commit_time,
+    marks_page, outbox_rows, places_page, transfer_rows, transfers_page,
 };
 pub(crate) use tail::{
     Head, Mark, TailRow, fold, fold_marks, head, insert_tail, lock_alone, lock_shared,

@@ -103,15 +103,54 @@ pub(crate) async fn marks_page(
     Ok(tx.fetch_all(sql, args![after.0, after.1, limit]).await?)
 }
 
-/// The `limit` open holds after `(book, id)`: book, id, expires_at.
+/// The `limit` open holds after `(book, id)`: book, id, expires_at, and when the pending transfer itself
+/// says that it expires.
 pub(crate) async fn holds_page(
     tx: &mut Tx,
     after: (i64, &[u8]),
     limit: u32,
-) -> Result<Vec<(i64, Vec<u8>, Option<i64>)>, LedgerError> {
-    let sql = "SELECT CAST(book AS BIGINT), id, expires_at FROM ledger_holds
-         WHERE (book, id) > ($1, $2) ORDER BY book, id LIMIT $3";
+) -> Result<Vec<(i64, Vec<u8>, Option<i64>, Option<i64>)>, LedgerError> {
+    let sql = "SELECT CAST(h.book AS BIGINT), h.id, h.expires_at, t.expires_at
+         FROM ledger_holds AS h
+         LEFT JOIN ledger_transfers AS t ON t.book = h.book AND t.id = h.id AND t.leg = 0
+         WHERE (h.book, h.id) > ($1, $2) ORDER BY h.book, h.id LIMIT $3";
     Ok(tx.fetch_all(sql, args![after.0, after.1, limit]).await?)
+}
+
+/// The `limit` rows of the outbox after `id`: id, kind, commit, book, count.
+pub(crate) async fn outbox_rows(
+    tx: &mut Tx,
+    id: i64,
+    limit: u32,
+) -> Result<Vec<(i64, String, Option<i64>, Option<i64>, i64)>, LedgerError> {
+    let sql = "SELECT o.id, o.kind, o.commit_id, CAST(k.key AS BIGINT), o.count
+         FROM events_outbox AS o LEFT JOIN ledger_books AS k ON k.tenant = o.tenant
+         WHERE o.id > $1 ORDER BY o.id LIMIT $2";
+    Ok(tx.fetch_all(sql, args![id, limit]).await?)
+}
+
+/// The `limit` rows of the outbox with a place after `(tenant, position)`: tenant, position, count.
+pub(crate) async fn places_page(
+    tx: &mut Tx,
+    after: (&str, i64),
+    limit: u32,
+) -> Result<Vec<(String, i64, i64)>, LedgerError> {
+    let sql = "SELECT tenant, position, count FROM events_outbox
+         WHERE position IS NOT NULL AND (tenant, position) > ($1, $2)
+         ORDER BY tenant, position LIMIT $3";
+    Ok(tx.fetch_all(sql, args![after.0, after.1, limit]).await?)
+}
+
+/// The next place of each tenant's events.
+pub(crate) async fn event_heads(tx: &mut Tx) -> Result<Vec<(String, i64)>, LedgerError> {
+    let sql = "SELECT tenant, next FROM events_heads WHERE tenant <> '' ORDER BY tenant";
+    Ok(tx.fetch_all(sql, args![]).await?)
+}
+
+/// True when a commit was recorded at this time.
+pub(crate) async fn is_commit_time(tx: &mut Tx, time: i64) -> Result<bool, LedgerError> {
+    let sql = "SELECT id FROM ledger_commits WHERE recorded_at = $1 LIMIT 1";
+    Ok(tx.fetch_optional::<(i64,)>(sql, args![time]).await?.is_some())
 }
 
 /// Up to `limit` pending transfers whose time was over at `now`.

@@ -105,7 +105,10 @@ const OLD: &str = "
     INSERT INTO ledger_accounts (book, code, asset, side, created_at) VALUES
         (1, 'bank', 'EUR', 0, 0), (1, 'ann', 'EUR', 1, 0), (1, 'fees', 'EUR', 1, 0);
     INSERT INTO ledger_balances (account, flags) VALUES (1, 1), (2, 1), (3, 0);
-    INSERT INTO ledger_commits (recorded_at) VALUES (5);";
+    INSERT INTO ledger_commits (recorded_at) VALUES (5);
+    INSERT INTO events_outbox (tenant, kind, subject, body, commit_id, count, created_at)
+        VALUES ('1b4e28ba-2fa1-11d2-883f-0016d3cca427', 'ledger', '', '', 1, 100, 5);
+    UPDATE ledger_balances SET changed_at = 5;";
 
 async fn run(tx: &mut Tx, sql: String) {
     let sql = sqlx::raw_sql(AssertSqlSafe(sql));
@@ -147,7 +150,10 @@ async fn old_books_get_a_chain(engine: Engine) {
     let mut tx = db.begin().await.unwrap();
     let (old, new, blob) = match engine {
         Engine::Sqlite => (
-            include_str!("../../../store/migrations/sqlite/0010_ledger.sql"),
+            concat!(
+                include_str!("../../../store/migrations/sqlite/0010_ledger.sql"),
+                include_str!("../../../store/migrations/sqlite/0011_events.sql"),
+            ),
             concat!(
                 include_str!("../../../store/migrations/sqlite/0018_ledger_chain.sql"),
                 include_str!("../../../store/migrations/sqlite/0019_ledger_tail.sql"),
@@ -157,7 +163,10 @@ async fn old_books_get_a_chain(engine: Engine) {
         Engine::Postgres => {
             run(&mut tx, "CREATE SCHEMA old; SET LOCAL search_path = old".to_owned()).await;
             (
-                include_str!("../../../store/migrations/postgres/0010_ledger.sql"),
+                concat!(
+                    include_str!("../../../store/migrations/postgres/0010_ledger.sql"),
+                    include_str!("../../../store/migrations/postgres/0011_events.sql"),
+                ),
                 concat!(
                     include_str!("../../../store/migrations/postgres/0018_ledger_chain.sql"),
                     include_str!("../../../store/migrations/postgres/0019_ledger_tail.sql"),

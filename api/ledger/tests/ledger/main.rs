@@ -8,6 +8,7 @@ mod chain;
 mod clients;
 mod crash;
 mod cut;
+mod damage;
 mod events;
 mod faults;
 mod history;

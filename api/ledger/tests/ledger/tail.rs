@@ -182,6 +182,7 @@ async fn another_past(engine: Engine, goes_on_first: bool) {
         ),
     };
     let restored = "DELETE FROM ledger_tail WHERE commit_id > 3;
+        DELETE FROM events_outbox WHERE commit_id > 3;
         DELETE FROM ledger_transfers WHERE seq >= 4 * 1048576;
         DELETE FROM ledger_commits WHERE id > 3";
     run(&mut tx, &format!("{triggers};{restored};{numbers}")).await;
@@ -238,6 +239,7 @@ async fn saved_or_restored(f: &Fixture) {
         "DELETE FROM ledger_tail;
          DELETE FROM ledger_transfers WHERE seq >= ({last} + 1) * 1048576;
          DELETE FROM ledger_commits WHERE id > {last};
+         DELETE FROM events_outbox WHERE commit_id > {last};
          INSERT INTO ledger_tail SELECT * FROM saved_tail;
          UPDATE ledger_state SET folded = (SELECT folded FROM saved_state);
          UPDATE ledger_balances SET debits_posted = s.debits_posted,
