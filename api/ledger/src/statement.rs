@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use crate::book::{DAY_MICROS, Standing, day_of};
 use crate::ledger::timestamp;
-use crate::repo::{self, DatedLeg, History, HistoryLeg, SEQ_BITS};
+use crate::repo::{self, Correction, DatedLeg, History, HistoryLeg, SEQ_BITS};
 use crate::resident::TailView;
 use crate::transfer::{Kind, date};
 use crate::{
@@ -292,8 +292,8 @@ async fn recorded_totals(
     totals_after(last_recorded(tx, history, time).await?.as_ref())
 }
 
-/// What was recorded by the end of `day`, corrected by the few legs that count for another day than
-/// that of their recording.
+/// What was recorded by the end of `day`, corrected by the legs that count on the other side of it. Along
+/// one account, what was recorded earlier has a smaller `seq`.
 async fn effective_totals(
     tx: &mut Tx,
     history: History<'_>,
@@ -304,30 +304,24 @@ async fn effective_totals(
     let span = epoch.until(day).map_err(|_| LedgerError::damaged("day out of range"))?;
     let day = i64::from(span.get_days());
     let end_of_day = day.saturating_add(1).saturating_mul(DAY_MICROS).saturating_sub(1);
-    let mut totals = recorded_totals(tx, history, recorded.min(end_of_day)).await?;
+    let counted = last_recorded(tx, history, recorded.min(end_of_day)).await?;
     let last = last_recorded(tx, history, recorded).await?;
-    let last_seq = last.map_or(0, |leg| leg.0);
-    for leg in repo::dated_legs(tx, history.account, last_seq).await? {
-        correct(&mut totals, &leg, day, end_of_day)?;
+    let seq = |leg: Option<&HistoryLeg>| leg.map_or(0, |leg| leg.0);
+    let (account, last) = (history.account, seq(last.as_ref()));
+    let correction = Correction { account, day, counted: seq(counted.as_ref()), last };
+    let mut totals = totals_after(counted.as_ref())?;
+    for leg in repo::dated_legs(tx, correction).await? {
+        correct(&mut totals, &leg)?;
     }
     Ok(totals)
 }
 
-fn correct(
-    totals: &mut Totals,
-    leg: &DatedLeg,
-    day: i64,
-    end_of_day: i64,
-) -> Result<(), LedgerError> {
-    let (_, _, debited, amount, effective_on, recorded_at) = leg;
+fn correct(totals: &mut Totals, leg: &DatedLeg) -> Result<(), LedgerError> {
+    let (is_counted, debited, amount) = leg;
     let amount = bytes::decode(amount)?;
-    let (counted, counts) = (*recorded_at <= end_of_day, *effective_on <= day);
     let total = if *debited == 1 { &mut totals.debits_posted } else { &mut totals.credits_posted };
-    let corrected = match (counted, counts) {
-        (true, false) => total.checked_sub(amount),
-        (false, true) => total.checked_add(amount),
-        _ => Some(*total),
-    };
+    let corrected =
+        if *is_counted == 1 { total.checked_sub(amount) } else { total.checked_add(amount) };
     *total = corrected.ok_or_else(|| LedgerError::damaged("totals by day"))?;
     Ok(())
 }

@@ -136,7 +136,22 @@ pub(crate) async fn accounts_by_external_id(
     Ok(ids(tx.fetch_all(sql, args![tenant.get(), external_id, limit]).await?))
 }
 
-/// Up to `limit` accounts at `code` or below it, after `(after_code, after_asset)`.
+/// At one place of a chart.
+const AT: &str = "SELECT key FROM ledger_accounts
+     WHERE book = (SELECT key FROM ledger_books WHERE tenant = $1) AND code = $2 AND asset > $3
+     ORDER BY asset LIMIT $4";
+/// Between two places.
+const BETWEEN: &str = "SELECT key FROM ledger_accounts
+     WHERE book = (SELECT key FROM ledger_books WHERE tenant = $1)
+         AND (code, asset) > ($2, $3) AND code < $4
+     ORDER BY code, asset LIMIT $5";
+/// From a place to the end.
+const AFTER: &str = "SELECT key FROM ledger_accounts
+     WHERE book = (SELECT key FROM ledger_books WHERE tenant = $1) AND (code, asset) > ($2, $3)
+     ORDER BY code, asset LIMIT $4";
+
+/// Up to `limit` accounts at `code` or below it, after `(after_code, after_asset)`. Each statement is a
+/// range of the index, so a page costs the same wherever it is.
 pub(crate) async fn accounts_under(
     tx: &mut Tx,
     tenant: TenantId,
@@ -144,14 +159,25 @@ pub(crate) async fn accounts_under(
     after: (&str, &str),
     limit: u32,
 ) -> Result<Vec<AccountId>, LedgerError> {
-    // `;` follows `:` in ASCII, so this range is every code that begins with `code:`.
+    let tenant = tenant.get();
+    if code.is_empty() {
+        return Ok(ids(tx.fetch_all(AFTER, args![tenant, after.0, after.1, limit]).await?));
+    }
+    // Between these is every code that begins with `code:`, because `;` follows `:` in ASCII.
     let (low, high) = (format!("{code}:"), format!("{code};"));
-    let sql = "SELECT a.key FROM ledger_accounts AS a JOIN ledger_books AS k ON k.key = a.book
-         WHERE k.tenant = $1 AND ($2 = '' OR a.code = $2 OR (a.code >= $3 AND a.code < $4))
-             AND (a.code > $5 OR (a.code = $5 AND a.asset > $6))
-         ORDER BY a.code, a.asset LIMIT $7";
-    let values = args![tenant.get(), code, low, high, after.0, after.1, limit];
-    Ok(ids(tx.fetch_all(sql, values).await?))
+    let mut found = Vec::new();
+    if after.0 <= code {
+        let asset = if after.0 == code { after.1 } else { "" };
+        found = ids(tx.fetch_all(AT, args![tenant, code, asset, limit]).await?);
+    }
+    let rest = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+    if rest > 0 {
+        // No asset is empty: all at `low` come after this.
+        let after = after.max((low.as_str(), ""));
+        let values = args![tenant, after.0, after.1, high, rest];
+        found.extend(ids(tx.fetch_all(BETWEEN, values).await?));
+    }
+    Ok(found)
 }
 
 /// Sets the flags in `set` and clears those in `clear`.
@@ -230,3 +256,6 @@ pub(crate) async fn remove_limit(
         _ => super::tail::note_terms(tx, id).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -198,28 +198,63 @@ pub(crate) async fn limited_legs(
     Ok(tx.fetch_all(sql, args![account.get(), top, stop, limit]).await?)
 }
 
-/// A leg that counts for another day than that of its recording: seq, kind, 1 when this account is
-/// debited, amount, effective_on, recorded_at.
-pub(crate) type DatedLeg = (i64, i64, i64, Vec<u8>, i64, i64);
+/// A leg that moved money and counts on the other side of a day's end than it was recorded: 1 when it was
+/// recorded before that, 1 when the account is debited, amount.
+pub(crate) type DatedLeg = (i64, i64, Vec<u8>);
 
-/// The account's legs up to `seq` that count for another day and moved money.
+/// What an account's balance as of a day must be corrected by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Correction {
+    pub(crate) account: AccountId,
+    /// Days since 1970.
+    pub(crate) day: i64,
+    /// The account's last leg that was recorded by the end of the day.
+    pub(crate) counted: i64,
+    /// The account's last leg that is known of.
+    pub(crate) last: i64,
+}
+
+macro_rules! dated {
+    ($is_counted:literal, $is_debited:literal, $account:literal, $history:literal, $legs:literal) => {
+        concat!(
+            "SELECT CAST(",
+            $is_counted,
+            " AS BIGINT), CAST(",
+            $is_debited,
+            " AS BIGINT), amount FROM ledger_transfers WHERE effective_on IS NOT NULL
+                 AND kind IN (1, 3, 6) AND ",
+            $account,
+            " = $1 AND ",
+            $history,
+            " IS NOT NULL AND ",
+            $legs
+        )
+    };
+}
+
+/// The legs that were recorded by the end of the day but count later, and those that were recorded later
+/// but count by then.
 pub(crate) async fn dated_legs(
     tx: &mut Tx,
-    account: AccountId,
-    seq: i64,
+    correction: Correction,
 ) -> Result<Vec<DatedLeg>, LedgerError> {
-    let sql = "SELECT t.seq, CAST(t.kind AS BIGINT), CAST(1 AS BIGINT), t.amount,
-             CAST(t.effective_on AS BIGINT), c.recorded_at
-         FROM ledger_transfers AS t JOIN ledger_commits AS c ON c.id = t.seq >> 20
-         WHERE t.debit = $1 AND t.seq <= $2 AND t.effective_on IS NOT NULL
-             AND t.debit_debits IS NOT NULL AND t.kind IN (1, 3, 6)
-         UNION ALL
-         SELECT t.seq, CAST(t.kind AS BIGINT), CAST(0 AS BIGINT), t.amount,
-             CAST(t.effective_on AS BIGINT), c.recorded_at
-         FROM ledger_transfers AS t JOIN ledger_commits AS c ON c.id = t.seq >> 20
-         WHERE t.credit = $1 AND t.seq <= $2 AND t.effective_on IS NOT NULL
-             AND t.credit_debits IS NOT NULL AND t.kind IN (1, 3, 6)";
-    Ok(tx.fetch_all(sql, args![account.get(), seq]).await?)
+    let sql = concat!(
+        dated!("1", "1", "debit", "debit_debits", "seq <= $2 AND effective_on > $4"),
+        " UNION ALL ",
+        dated!("1", "0", "credit", "credit_debits", "seq <= $2 AND effective_on > $4"),
+        " UNION ALL ",
+        dated!("0", "1", "debit", "debit_debits", "seq > $2 AND seq <= $3 AND effective_on <= $4"),
+        " UNION ALL ",
+        dated!(
+            "0",
+            "0",
+            "credit",
+            "credit_debits",
+            "seq > $2 AND seq <= $3 AND effective_on <= $4"
+        )
+    );
+    let Correction { account, day, counted, last } = correction;
+    Ok(tx.fetch_all(sql, args![account.get(), counted, last, day]).await?)
 }
 
 /// The last commit that was recorded at `time` or before it.
@@ -228,3 +263,6 @@ pub(crate) async fn commit_before(tx: &mut Tx, time: i64) -> Result<Option<i64>,
          ORDER BY recorded_at DESC, id DESC LIMIT 1";
     Ok(tx.fetch_optional::<(i64,)>(sql, args![time]).await?.map(|(id,)| id))
 }
+
+#[cfg(test)]
+mod tests;

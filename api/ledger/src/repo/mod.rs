@@ -26,7 +26,7 @@ pub(crate) use events::{
     unplaced,
 };
 pub(crate) use history::{
-    DatedLeg, History, HistoryLeg, LimitedLeg, commit_before, dated_legs, limited_legs,
+    Correction, DatedLeg, History, HistoryLeg, LimitedLeg, commit_before, dated_legs, limited_legs,
 };
 pub(crate) use read::{
     RawBalance, RawTransfer, balances_page, event_heads, expired, holds_page, is_commit_time,

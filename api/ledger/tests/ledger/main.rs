@@ -9,6 +9,7 @@ mod clients;
 mod crash;
 mod cut;
 mod damage;
+mod dates;
 mod events;
 mod faults;
 mod history;
