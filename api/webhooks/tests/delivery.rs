@@ -16,6 +16,35 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
+/// A test on each engine of a function `async fn name(engine: Engine)`.
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(api_store::Engine::Sqlite).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(api_store::Engine::Postgres).await;
+            })*
+        }
+    };
+}
+
+on_both_engines! {
+    messages_come_in_order_and_verify
+    failures_are_repeated_in_order_then_given_up_and_can_be_replayed
+    a_receiver_is_told_about_the_types_that_it_chose
+    a_receiver_that_is_gone_is_switched_off
+    a_slow_receiver_holds_nobody_up
+    dead_letters_are_retried_at_once_and_a_deleted_receiver_gets_nothing
+    a_tenant_has_a_limited_number_of_receivers
+    promise_37_a_receiver_that_has_become_private_gets_nothing
+}
+
 /// A message as the receiver got it.
 #[derive(Clone, Debug)]
 struct Message {
@@ -213,19 +242,8 @@ async fn messages_come_in_order_and_verify(engine: Engine) {
     assert!(!one.verifies(&setup.secret) && one.verifies(&rotated));
 }
 
-#[tokio::test]
-async fn messages_come_in_order_and_verify_on_sqlite() {
-    messages_come_in_order_and_verify(Engine::Sqlite).await;
-}
-
-#[tokio::test]
-async fn messages_come_in_order_and_verify_on_postgres() {
-    messages_come_in_order_and_verify(Engine::Postgres).await;
-}
-
-#[tokio::test]
-async fn failures_are_repeated_in_order_then_given_up_and_can_be_replayed() {
-    let setup = Setup::new(Engine::Sqlite).await;
+async fn failures_are_repeated_in_order_then_given_up_and_can_be_replayed(engine: Engine) {
+    let setup = Setup::new(engine).await;
     setup.emit(2).await;
     setup.receiver.answer(500);
     let failed = Report { failed: 1, ..Report::default() };
@@ -306,19 +324,8 @@ async fn a_receiver_is_told_about_the_types_that_it_chose(engine: Engine) {
     assert_eq!(setup.deliver_after(0).await.1, [1209]);
 }
 
-#[tokio::test]
-async fn a_receiver_is_told_about_the_types_that_it_chose_on_sqlite() {
-    a_receiver_is_told_about_the_types_that_it_chose(Engine::Sqlite).await;
-}
-
-#[tokio::test]
-async fn a_receiver_is_told_about_the_types_that_it_chose_on_postgres() {
-    a_receiver_is_told_about_the_types_that_it_chose(Engine::Postgres).await;
-}
-
-#[tokio::test]
-async fn a_receiver_that_is_gone_is_switched_off() {
-    let setup = Setup::new(Engine::Sqlite).await;
+async fn a_receiver_that_is_gone_is_switched_off(engine: Engine) {
+    let setup = Setup::new(engine).await;
     setup.emit(1).await;
     setup.receiver.answer(410);
     assert_eq!(setup.deliver_after(0).await.1, [1]);
@@ -360,19 +367,8 @@ async fn a_slow_receiver_holds_nobody_up(engine: Engine) {
     drop(stop);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_receiver_holds_nobody_up_on_sqlite() {
-    a_slow_receiver_holds_nobody_up(Engine::Sqlite).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_receiver_holds_nobody_up_on_postgres() {
-    a_slow_receiver_holds_nobody_up(Engine::Postgres).await;
-}
-
-#[tokio::test]
-async fn dead_letters_are_retried_at_once_and_a_deleted_receiver_gets_nothing() {
-    let setup = Setup::new(Engine::Sqlite).await;
+async fn dead_letters_are_retried_at_once_and_a_deleted_receiver_gets_nothing(engine: Engine) {
+    let setup = Setup::new(engine).await;
     setup.emit(2).await;
     setup.receiver.answer(500);
     for _ in 0..10 {
@@ -397,9 +393,8 @@ async fn dead_letters_are_retried_at_once_and_a_deleted_receiver_gets_nothing() 
     assert_eq!(setup.deliver_after(1).await.1, [0; 0]);
 }
 
-#[tokio::test]
-async fn a_tenant_has_a_limited_number_of_receivers() {
-    let setup = Setup::new(Engine::Sqlite).await;
+async fn a_tenant_has_a_limited_number_of_receivers(engine: Engine) {
+    let setup = Setup::new(engine).await;
     let mut tx = setup.ledger.db().begin().await.unwrap();
     let new = NewEndpoint { url: "http://127.0.0.1:9/", after: 0, types: &EventTypes::default() };
     for _ in 1..ENDPOINTS_MAX {
@@ -407,6 +402,33 @@ async fn a_tenant_has_a_limited_number_of_receivers() {
     }
     let one_more = setup.webhooks.create(&mut tx, setup.tenant, &new).await;
     assert!(matches!(one_more, Err(WebhookError::TooMany)));
+}
+
+/// Whatever was allowed when it was registered, what counts is the time of the connection.
+async fn promise_37_a_receiver_that_has_become_private_gets_nothing(engine: Engine) {
+    let setup = Setup::new(engine).await;
+    setup.emit(1).await;
+    let skew = Arc::clone(&setup.skew);
+    let clock: Clock = Arc::new(move || {
+        let seconds = Timestamp::now().as_second() + skew.load(Ordering::SeqCst);
+        Timestamp::from_second(seconds).unwrap()
+    });
+    let policy = Policy { allow_http: true, allow_private: false };
+    let sender = Sender::new(policy).unwrap();
+    let strict = Webhooks::new(setup.ledger.clone(), sender, vault(), clock);
+    let failed = Report { failed: 1, ..Report::default() };
+    assert_eq!(strict.deliver_due(10).await.unwrap(), failed);
+    assert!(setup.receiver.take().is_empty(), "a private address was reached");
+    let endpoint = setup.endpoint().await;
+    assert_eq!((endpoint.attempts, endpoint.last_sequence), (1, 0));
+    assert_eq!(endpoint.last_error, Some(SendError::NotPublic.to_string()));
+    let url = format!("http://{}/hook", setup.receiver.address);
+    let new = NewEndpoint { url: &url, after: 0, types: &EventTypes::default() };
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    let refused = strict.create(&mut tx, setup.tenant, &new).await;
+    assert!(refused.is_err(), "registered a private receiver");
+    tx.rollback().await.unwrap();
+    assert_eq!(setup.deliver_after(100).await.1, [1], "nothing is lost");
 }
 
 /// Always the same answer, as an attacker's name server could give.
