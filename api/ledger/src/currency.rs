@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_never_rounded_or_guessed() {
+    fn promise_25_amounts_are_never_rounded_or_guessed() {
         assert_eq!(parse_decimal("12.5", 2), Ok(1250));
         assert_eq!(parse_decimal("0.01", 2), Ok(1));
         assert_eq!(parse_decimal("0.010", 2), Err(DecimalError::TooPrecise));

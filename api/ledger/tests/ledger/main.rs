@@ -6,6 +6,7 @@ mod common;
 mod accounts;
 mod chain;
 mod clients;
+mod concurrent;
 mod crash;
 mod cut;
 mod damage;
