@@ -43,6 +43,7 @@ macro_rules! catalogue {
 catalogue! {
     BadRequest = "bad_request", 400, "The request cannot be read; correct it as the detail says.";
     IdempotencyKeyMissing = "idempotency_key_missing", 400, "Requests that move money need an Idempotency-Key header of 1 to 128 visible ASCII characters.";
+    IdempotencyKeyBesideId = "idempotency_key_beside_id", 400, "The ids in the body or path are the keys here; send them without an Idempotency-Key, or one transfer with the key and no id.";
     InvalidAmount = "invalid_amount", 400, "An amount is a string of decimal digits in minor units, at most 128 bits.";
     ZeroAmount = "zero_amount", 400, "The amount must be at least 1 minor unit.";
     InvalidAddress = "invalid_address", 400, "The address does not belong to this network or has a bad checksum; copy it again.";

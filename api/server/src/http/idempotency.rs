@@ -5,7 +5,7 @@
 //! leaves nothing behind, so the same key can be used again once the cause is gone.
 
 use api_store::Tx;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -17,6 +17,7 @@ use crate::app::{App, now_ms};
 use crate::error::{Code, Error};
 use crate::repo::idempotency;
 
+const HEADER: &str = "idempotency-key";
 const KEY_CHARS_MAX: usize = 128;
 
 /// The header `Idempotency-Key`.
@@ -34,11 +35,7 @@ impl FromRequestParts<App> for Key {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        let key = parts
-            .headers
-            .get("idempotency-key")
-            .and_then(|key| key.to_str().ok())
-            .unwrap_or_default();
+        let key = parts.headers.get(HEADER).and_then(|key| key.to_str().ok()).unwrap_or_default();
         let fits = !key.is_empty()
             && key.len() <= KEY_CHARS_MAX
             && key.bytes().all(|byte| byte.is_ascii_graphic());
@@ -47,6 +44,26 @@ impl FromRequestParts<App> for Key {
         } else {
             Err(Error::from(Code::IdempotencyKeyMissing).into())
         }
+    }
+}
+
+impl OptionalFromRequestParts<App> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
+        if !parts.headers.contains_key(HEADER) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<App>>::from_request_parts(parts, app).await.map(Some)
+    }
+}
+
+/// A request whose body has ids that are its keys. A key beside them would not be kept: who changes the
+/// ids and sends the same key again would move the money twice.
+pub(crate) fn ids_alone(key: Option<&Key>) -> Result<(), Error> {
+    match key {
+        None => Ok(()),
+        Some(_) => Err(Code::IdempotencyKeyBesideId.into()),
     }
 }
 

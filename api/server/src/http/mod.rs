@@ -58,7 +58,8 @@ use problem::Problem;
         title = "Roadstead",
         description = "Custody, fiat ledger, loans and an audit log anchored on public chains. Amounts are strings \
                        of minor units with their asset beside them. Errors are RFC 9457 problem documents with a \
-                       stable `code`. A POST that moves money needs an `Idempotency-Key`.",
+                       stable `code`. A POST that moves money needs an `Idempotency-Key`; in the ledger ids of your own \
+                       are the keys, and a header beside them is refused.",
         license(name = "MIT OR Apache-2.0")
     ),
     modifiers(&Security)

@@ -9,6 +9,7 @@ use crate::world::{World, about, leg, pending, transfer, uuid};
 
 on_both_engines! {
     the_same_transfer_again_is_answered_with_the_first_result
+    promise_28_a_key_beside_ids_is_refused_and_not_ignored
     refusals_have_the_ledgers_own_codes
     pending_money_is_posted_in_part_or_whole_voided_or_expires
     a_transfer_is_reversed_once
@@ -53,16 +54,45 @@ fn the_same_transfer_again_is_answered_with_the_first_result(world: &World) {
     // Without an id, the key stands for it.
     let keyed = json!({ "legs": [leg(&bank, &ann, 1)] });
     assert_eq!(world.refused(&keyed), (400, "idempotency_key_missing".into()));
-    let send = |body: &Value| {
-        let key = "idempotency-key: top-up-1\r\n";
-        world.tenant.send("POST", "/v1/ledger/transfers", key, Some(body))
-    };
+    let send = |body: &Value| with_key(world, "/v1/ledger/transfers", body);
     let first = send(&keyed).expect(201);
     let again = send(&keyed).expect(200);
     assert_eq!((&again["id"], &again["status"]), (&first["id"], &json!("already_applied")));
     let other = json!({ "legs": [leg(&bank, &ann, 2)] });
-    assert_eq!(send(&other).refusal(), (409, "transfer_id_conflict"));
+    assert_eq!(send(&other).refusal(), (409, "idempotency_conflict"));
     world.assert_balance(&ann, "12", "0", "12");
+}
+
+fn with_key(world: &World, path: &str, body: &Value) -> crate::support::Answer {
+    world.tenant.send("POST", path, "idempotency-key: top-up-1\r\n", Some(body))
+}
+
+/// A client that makes a new id for each attempt and sends them under one key must not pay twice.
+fn promise_28_a_key_beside_ids_is_refused_and_not_ignored(world: &World) {
+    let (bank, ann) = world.bank_and_customer(100);
+    let batch = || json!({ "transfers": [transfer(&ann, &bank, 10)] });
+    for _ in 0..2 {
+        for (path, body) in [
+            ("/v1/ledger/transfers", transfer(&ann, &bank, 10)),
+            ("/v1/ledger/transfers/batch", batch()),
+            ("/v1/ledger/transfers/dry-run", batch()),
+            (
+                &format!("/v1/ledger/quotes/{}/convert", uuid()),
+                json!({
+                    "amount": "1", "seller": ann, "buyer": ann, "position_sold": bank,
+                    "position_bought": bank, "rounding": ann,
+                }),
+            ),
+        ] {
+            let answer = with_key(world, path, &body);
+            assert_eq!(answer.refusal(), (400, "idempotency_key_beside_id"), "{path}");
+        }
+    }
+    let empty = "idempotency-key: \r\n";
+    let answer =
+        world.tenant.send("POST", "/v1/ledger/transfers", empty, Some(&transfer(&ann, &bank, 10)));
+    assert_eq!(answer.refusal(), (400, "idempotency_key_missing"));
+    world.assert_balance(&ann, "100", "0", "100");
 }
 
 fn refusals_have_the_ledgers_own_codes(world: &World) {
@@ -286,7 +316,7 @@ fn a_conversion_is_two_legs_and_rounds_where_it_is_told(world: &World) {
     assert_eq!(world.tenant.post(&convert, &wrong).refusal(), (409, "asset_mismatch"));
     wrong["buyer"] = json!("0");
     assert_eq!(world.tenant.post(&convert, &wrong).refusal(), (404, "unknown_account"));
-    let done = world.tenant.post(&convert, &body).expect(200);
+    let done = world.tenant.post(&convert, &body).expect(201);
     assert_eq!((&done["id"], &done["status"]), (&quote["id"], &json!("executed")));
     assert_eq!(world.tenant.post(&convert, &body).expect(200)["status"], "already_applied");
     let mut more = body.clone();

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Failure};
 use crate::http::auth::{Caller, Scope};
 use crate::http::extract::Bulk;
+use crate::http::idempotency::{Key, ids_alone};
 use crate::http::problem::{Problem, ProblemDocument};
 
 /// Many transfers.
@@ -100,16 +101,19 @@ impl Items {
 }
 
 /// Posts up to 8,190 transfers in one commit: each by itself with its own result, or all or nothing.
-/// The answer is 200 also when some or all were refused: look at each.
+/// The answer is 200 also when some or all were refused: look at each. The transfers' ids make it safe to
+/// send again; an `Idempotency-Key` beside them is refused.
 #[utoipa::path(post, path = "/v1/ledger/transfers/batch", tag = "ledger", request_body = Batch,
     security(("api_key" = [])),
     responses((status = 200, body = BatchView), (status = "default", body = ProblemDocument)))]
 pub(crate) async fn post(
     State(app): State<App>,
     caller: Caller,
+    key: Option<Key>,
     Bulk(batch): Bulk<Batch>,
 ) -> Result<Json<BatchView>, Problem> {
     caller.require(Scope::Ledger)?;
+    ids_alone(key.as_ref())?;
     let items = Items::read(caller.tenant, batch)?;
     let transfers = items.transfers();
     let results = match (transfers.is_empty(), items.atomic) {
@@ -128,9 +132,11 @@ pub(crate) async fn post(
 pub(crate) async fn dry_run(
     State(app): State<App>,
     caller: Caller,
+    key: Option<Key>,
     Bulk(batch): Bulk<Batch>,
 ) -> Result<Json<BatchView>, Problem> {
     caller.require(Scope::Ledger)?;
+    ids_alone(key.as_ref())?;
     let items = Items::read(caller.tenant, batch)?;
     let transfers = items.transfers();
     let results = match (transfers.is_empty(), items.atomic) {

@@ -2,16 +2,19 @@ use api_ledger::{ConversionAccounts, ConversionError, Quote};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::found;
+use super::transfers;
 use super::wire::{AccountNumber, Minor, ResultView};
 use crate::app::{App, now_ms};
 use crate::error::{Code, Error, Failure};
 use crate::http::auth::{Caller, Scope};
 use crate::http::extract::{Body, Params};
+use crate::http::idempotency::{Key, ids_alone};
 use crate::http::missing;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::views::time;
@@ -155,18 +158,21 @@ pub(crate) struct NewConversion {
 }
 
 /// Converts at the price of a quote: one leg in each asset, and, when the price does not come out
-/// even, a third for the minor unit that rounding keeps. Sent again it is answered with the first
-/// result; after the quote's time it is refused.
+/// even, a third for the minor unit that rounding keeps. The quote's id is the key: sent again it is answered
+/// with the first result, and an `Idempotency-Key` beside it is refused. After the quote's time: `too_late`.
 #[utoipa::path(post, path = "/v1/ledger/quotes/{id}/convert", tag = "ledger", params(("id" = Uuid, Path)),
     request_body = NewConversion, security(("api_key" = [])),
-    responses((status = 200, body = ResultView), (status = "default", body = ProblemDocument)))]
+    responses((status = 201, body = ResultView), (status = 200, body = ResultView, description = "It was converted before"),
+        (status = "default", body = ProblemDocument)))]
 pub(crate) async fn convert(
     State(app): State<App>,
     caller: Caller,
     Params(id): Params<Uuid>,
+    key: Option<Key>,
     body: Body<NewConversion>,
-) -> Result<Json<ResultView>, Problem> {
+) -> Result<Response, Problem> {
     caller.require(Scope::Ledger)?;
+    ids_alone(key.as_ref())?;
     let mut tx = app.db.read().await?;
     let stored = quotes::get(&mut tx, caller.tenant, id).await?;
     let stored = stored.ok_or_else(|| missing("quote"))?;
@@ -199,7 +205,7 @@ pub(crate) async fn convert(
         api_ledger::PostError::Refused(refusal) => Error::from(Failure::of_ledger(&refusal)),
         api_ledger::PostError::Ledger(error) => error.into(),
     })?;
-    Ok(Json(ResultView::posted(&posted)))
+    Ok(transfers::answer(&posted))
 }
 
 fn quote(stored: &StoredQuote) -> Result<Quote, Error> {

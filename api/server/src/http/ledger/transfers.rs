@@ -1,4 +1,4 @@
-use api_ledger::{PostError, StoredTransfer, TransferId};
+use api_ledger::{Outcome, PostError, Posted, Refusal, StoredTransfer, TransferId};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode};
@@ -13,42 +13,54 @@ use crate::app::App;
 use crate::error::{Code, Error, Failure};
 use crate::http::auth::{Caller, Scope};
 use crate::http::extract::{Args, Params, Plain};
-use crate::http::idempotency::Key;
+use crate::http::idempotency::{Key, ids_alone};
 use crate::http::missing;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::ledger_log;
 
 /// Posts one transfer between accounts of your own: moves money, reserves it, ends a reservation, or
 /// moves it back. Concurrent requests share one commit. The transfer's `id` is what makes it safe to
-/// send again; without one, `Idempotency-Key` stands for it.
+/// send again; without one, `Idempotency-Key` stands for it. Both together are refused.
 #[utoipa::path(post, path = "/v1/ledger/transfers", tag = "ledger", request_body = TransferIn,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Stands for the id when the body has none")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Stands for the id when the body has none; refused beside an id")),
     security(("api_key" = [])),
     responses((status = 201, body = ResultView), (status = 200, body = ResultView, description = "It was posted before"),
         (status = "default", body = ProblemDocument)))]
 pub(crate) async fn post(
     State(app): State<App>,
     caller: Caller,
-    key: Result<Key, Problem>,
+    key: Option<Key>,
     Plain(new): Plain<TransferIn>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Ledger)?;
-    let id = match new.id() {
-        Some(id) => id,
-        None => derived_id(caller.tenant, key?.text()),
+    let id = match (new.id(), &key) {
+        (Some(id), key) => {
+            ids_alone(key.as_ref())?;
+            id
+        }
+        (None, Some(key)) => derived_id(caller.tenant, key.text()),
+        (None, None) => return Err(Error::from(Code::IdempotencyKeyMissing).into()),
     };
     let transfer = new.read(caller.tenant, id).map_err(Error::from)?;
     let posted = app.group.post(transfer).await.map_err(|error| match error {
-        PostError::Refused(refusal) => Error::from(Failure::of_ledger(&refusal)),
+        PostError::Refused(Refusal::IdConflict) if key.is_some() => {
+            Error::from(Code::IdempotencyConflict)
+        }
+        PostError::Refused(refusal) => Failure::of_ledger(&refusal).into(),
         PostError::Ledger(error) => error.into(),
     })?;
-    let view = ResultView::posted(&posted);
-    if posted.outcome == api_ledger::Outcome::Executed {
-        return Ok((StatusCode::CREATED, Json(view)).into_response());
+    Ok(answer(&posted))
+}
+
+/// What a transfer that was posted is answered with: 201, or 200 when it was there before.
+pub(super) fn answer(posted: &Posted) -> Response {
+    let view = ResultView::posted(posted);
+    if posted.outcome == Outcome::Executed {
+        return (StatusCode::CREATED, Json(view)).into_response();
     }
     let mut response = Json(view).into_response();
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
-    Ok(response)
+    response
 }
 
 /// The id of a transfer that comes with a key instead of one.
