@@ -32,6 +32,17 @@ pub enum LedgerError {
     /// The part of the chart that was asked for has too many places.
     #[error("the chart has more than 1000 places at this depth: ask for a smaller part of it")]
     ChartTooWide,
+    /// What was read at the place `after` of a tenant's events is not there: the database was set back to
+    /// an older state since.
+    #[error(
+        "the events end at {last}, and what was read at {after} is not among them: the database was set back"
+    )]
+    CursorLost {
+        /// The place that was given.
+        after: i64,
+        /// The last place that there is.
+        last: i64,
+    },
     /// Too many requests are waiting: try again later.
     #[error("the ledger is busy")]
     Busy,

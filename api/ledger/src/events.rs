@@ -4,6 +4,7 @@ use api_store::Tx;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::ledger::timestamp;
 use crate::repo::{self, OutboxRow};
@@ -43,6 +44,22 @@ pub struct Event {
     pub recorded_at: Timestamp,
     /// The facts. Amounts are decimal texts of minor units.
     pub data: Value,
+}
+
+impl Event {
+    /// 32 hexadecimal digits that name this event among all that could be at its place: after the database
+    /// was set back to an older state, another event gets the same place, and has another mark.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let digest = Sha256::new()
+            .chain_update(self.sequence.to_be_bytes())
+            .chain_update(self.recorded_at.as_microsecond().to_be_bytes())
+            .chain_update(&self.kind)
+            .chain_update([0])
+            .chain_update(&self.subject)
+            .finalize();
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl Ledger {
@@ -95,6 +112,30 @@ impl Ledger {
             events.extend(expand(tx, tenant, row, after, rest).await?);
         }
         Ok(events)
+    }
+
+    /// The mark of the event at the place `after`; none for zero, which is always a place. A reader that
+    /// comes back gives its place, and the mark that it had there.
+    ///
+    /// # Errors
+    /// [`LedgerError::CursorLost`] when there is no such place, or an event with another mark;
+    /// [`LedgerError::Store`].
+    pub async fn event_mark(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        after: i64,
+        mark: Option<&str>,
+    ) -> Result<Option<String>, LedgerError> {
+        if after <= 0 && mark.is_none() {
+            return Ok(None);
+        }
+        let found = self.events(tx, tenant, after.saturating_sub(1), 1).await?.pop();
+        let found = found.filter(|event| event.sequence == after).map(|event| event.mark());
+        match found {
+            Some(found) if mark.is_none_or(|mark| mark == found) => Ok(Some(found)),
+            _ => Err(LedgerError::CursorLost { after, last: self.last_event(tx, tenant).await? }),
+        }
     }
 
     /// Up to `limit` (at most 1000) of the tenant's transfers, each with its place in the sequence of

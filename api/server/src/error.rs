@@ -93,6 +93,7 @@ catalogue! {
     GroupRefused = "group_refused", 409, "Another transfer of the same group was refused, so none of them was posted.";
     NoHistory = "no_history", 409, "The account keeps no history, so it has only the present balance and no limits.";
     ChartTooWide = "chart_too_wide", 409, "That part of the chart has too many places; ask for a smaller part of it.";
+    EventCursorLost = "event_cursor_lost", 409, "What you read at this place of your events is not there: the server's database was set back to an older state. Compare your state with the lists, then read on from the last place that the detail names.";
     WebhooksDisabled = "webhooks_disabled", 409, "This server has no [webhooks] with keys for secrets in its configuration; ask its operator.";
     InvalidState = "invalid_state", 409, "This is not possible in the present state; the detail says why.";
     LegalHold = "legal_hold", 409, "The person's data is under legal hold and cannot be erased; lift the hold first.";
@@ -253,6 +254,9 @@ impl From<LedgerError> for Error {
             LedgerError::NoHistory => Code::NoHistory.into(),
             LedgerError::TooMany => Code::TooManyTransfers.into(),
             LedgerError::ChartTooWide => Code::ChartTooWide.into(),
+            LedgerError::CursorLost { .. } => {
+                Self::refuse(Code::EventCursorLost, error.to_string())
+            }
             error => Self::internal(error),
         }
     }

@@ -33,6 +33,11 @@ impl Webhooks {
                 return Ok(report);
             }
         };
+        if let Some(error) = self.set_back(&mut due).await? {
+            tracing::warn!(endpoint = %due.id, %error, "a webhook endpoint is further than its events");
+            self.save(&due, Times { next_at: self.now(), leased_until: 0 }, Some(&error)).await?;
+            return Ok(report);
+        }
         self.deliver_replays(&due, &secrets, &mut report).await?;
         let mut left = MESSAGES_MAX;
         for (event, wanted) in self.events(&due, due.last_sequence, LOOK_MAX).await? {
@@ -63,6 +68,20 @@ impl Webhooks {
         }
         self.save(&due, Times { next_at: self.now(), leased_until: 0 }, None).await?;
         Ok(report)
+    }
+
+    /// When the endpoint is further than its tenant's events, sets it to their end: otherwise the next
+    /// events would be passed over until they come to where it was.
+    async fn set_back(&self, due: &mut Due) -> Result<Option<SendError>, WebhookError> {
+        let mut tx = self.ledger.db().read().await?;
+        let last = self.ledger.last_event(&mut tx, due.tenant).await?;
+        tx.rollback().await?;
+        if due.last_sequence <= last {
+            return Ok(None);
+        }
+        let error = SendError::SetBack { from: due.last_sequence, to: last };
+        (due.last_sequence, due.attempts) = (last, 0);
+        Ok(Some(error))
     }
 
     /// Up to `limit` events after the place `after`, and of each whether the receiver is told about it.
@@ -187,7 +206,9 @@ impl Webhooks {
     }
 
     async fn send(&self, due: &Due, secrets: &[Secret], event: &Event) -> Result<(), SendError> {
-        let id = format!("evt_{}_{}", due.tenant.get().simple(), event.sequence);
+        // With its mark: another event at the same place is not taken for a repetition.
+        let (tenant, mark) = (due.tenant.get().simple(), event.mark());
+        let id = format!("evt_{tenant}_{}_{mark}", event.sequence);
         let body = json!({
             "type": event.kind,
             "timestamp": event.recorded_at,

@@ -56,6 +56,17 @@ pub enum SendError {
     /// The answer was not 2xx.
     #[error("the receiver answered {0}")]
     Status(u16),
+    /// The event stream is shorter than what was delivered of it.
+    #[error(
+        "the events went back from {from} to {to}: the server's database was set back to an older state. \
+         What comes after {to} from now on is sent; compare your state with the lists"
+    )]
+    SetBack {
+        /// The last place that was delivered.
+        from: i64,
+        /// The last place that there is.
+        to: i64,
+    },
     /// The endpoint's secret cannot be opened, so nothing can be signed.
     #[error("the endpoint's secret cannot be opened: rotate it")]
     Secret,

@@ -196,7 +196,8 @@ pub(crate) async fn set_enabled(
 
 type DueRow = (String, String, String, Vec<u8>, Option<Vec<u8>>, i64, i64);
 
-/// Claims up to `limit` endpoints whose time has come and that something waits for, until `lease_end`.
+/// Claims up to `limit` endpoints whose time has come and that something waits for, or that are further than
+/// their tenant's events, until `lease_end`.
 pub(crate) async fn claim(
     tx: &mut Tx,
     now: i64,
@@ -208,8 +209,8 @@ pub(crate) async fn claim(
          WHERE enabled AND next_at <= $1 AND leased_until <= $1 AND id IN (
              SELECT e.id FROM webhook_endpoints AS e
              WHERE e.enabled AND e.next_at <= $1 AND e.leased_until <= $1 AND (
-                 EXISTS (SELECT 1 FROM events_heads AS h
-                         WHERE h.tenant = e.tenant AND h.next > e.last_sequence + 1)
+                 e.last_sequence + 1 <> COALESCE(
+                     (SELECT h.next FROM events_heads AS h WHERE h.tenant = e.tenant), 1)
                  OR EXISTS (SELECT 1 FROM webhook_replays AS r
                             WHERE r.endpoint = e.id AND r.next_at <= $1)
              ) ORDER BY e.next_at LIMIT $3

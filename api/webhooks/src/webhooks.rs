@@ -61,7 +61,8 @@ impl Webhooks {
     ///
     /// # Errors
     /// [`WebhookError::Url`] for a URL that may not be called; [`WebhookError::TooMany`] above
-    /// [`ENDPOINTS_MAX`]; [`WebhookError::Vault`], [`WebhookError::Store`].
+    /// [`ENDPOINTS_MAX`]; [`WebhookError::Ledger`] with [`api_ledger::LedgerError::CursorLost`] when it is to begin after
+    /// a place that is not there; [`WebhookError::Vault`], [`WebhookError::Store`].
     pub async fn create(
         &self,
         tx: &mut Tx,
@@ -72,6 +73,7 @@ impl Webhooks {
         if repo::count(tx, tenant).await? >= ENDPOINTS_MAX {
             return Err(WebhookError::TooMany);
         }
+        self.ledger.event_mark(tx, tenant, new.after, None).await?;
         let secret = Secret::generate().ok_or(SendError::Client)?;
         let id = Uuid::now_v7();
         let sealed = self.vault.seal(id, &secret)?;

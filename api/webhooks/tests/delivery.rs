@@ -38,6 +38,7 @@ on_both_engines! {
     messages_come_in_order_and_verify
     failures_are_repeated_in_order_then_given_up_and_can_be_replayed
     a_receiver_is_told_about_the_types_that_it_chose
+    events_that_went_back_are_not_passed_over
     a_receiver_that_is_gone_is_switched_off
     a_slow_receiver_holds_nobody_up
     dead_letters_are_retried_at_once_and_a_deleted_receiver_gets_nothing
@@ -322,6 +323,41 @@ async fn a_receiver_is_told_about_the_types_that_it_chose(engine: Engine) {
     choose(&[]).await;
     setup.emit_all(&["anything"]).await;
     assert_eq!(setup.deliver_after(0).await.1, [1209]);
+}
+
+async fn events_that_went_back_are_not_passed_over(engine: Engine) {
+    let setup = Setup::new(engine).await;
+    setup.emit(3).await;
+    setup.webhooks.deliver_due(10).await.unwrap();
+    let before = setup.receiver.take();
+    assert_eq!(before.iter().map(Message::sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    // The events alone are set back; what a receiver was sent cannot be.
+    let mut tx = setup.ledger.db().begin().await.unwrap();
+    let sql = "DELETE FROM events_outbox WHERE position > 1";
+    tx.execute(sql, api_store::args![]).await.unwrap();
+    let sql = "UPDATE events_heads SET next = 2 WHERE tenant <> ''";
+    tx.execute(sql, api_store::args![]).await.unwrap();
+    let all = EventTypes::default();
+    let new = |after| NewEndpoint { url: "http://127.0.0.1:9/", after, types: &all };
+    let refused = setup.webhooks.create(&mut tx, setup.tenant, &new(2)).await;
+    assert!(matches!(
+        refused,
+        Err(WebhookError::Ledger(LedgerError::CursorLost { after: 2, last: 1 }))
+    ));
+    tx.commit().await.unwrap();
+    assert_eq!(setup.deliver_after(2).await.1, [0; 0]);
+    let endpoint = setup.endpoint().await;
+    assert_eq!((endpoint.last_sequence, endpoint.attempts), (1, 0));
+    let error = endpoint.last_error.unwrap();
+    assert!(error.starts_with("the events went back from 3 to 1"), "{error}");
+    assert_eq!(setup.deliver_after(2).await.1, [0; 0], "nothing is repeated by itself");
+    setup.emit(1).await;
+    setup.skew.fetch_add(2, Ordering::SeqCst);
+    setup.webhooks.deliver_due(10).await.unwrap();
+    let after = setup.receiver.take().remove(0);
+    assert_eq!(after.sequence(), 2, "what is new is sent");
+    assert_ne!(after.id, before[1].id, "and is not taken for a repetition");
+    assert_eq!(setup.endpoint().await.last_error, Some(error), "it can still be seen");
 }
 
 async fn a_receiver_that_is_gone_is_switched_off(engine: Engine) {

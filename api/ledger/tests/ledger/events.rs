@@ -1,7 +1,7 @@
 //! The event stream, on both engines.
 
 use api_ledger::*;
-use api_store::Engine;
+use api_store::{Engine, args};
 use serde_json::json;
 
 use crate::common::Fixture;
@@ -11,6 +11,7 @@ on_both_engines! {
     an_event_that_commits_late_is_not_skipped
     a_rolled_back_event_was_never_there
     concurrent_sequencers_give_each_place_once
+    a_place_of_another_past_is_refused
 }
 
 async fn page(f: &Fixture, tenant: TenantId, after: i64, limit: u32) -> Vec<Event> {
@@ -153,4 +154,63 @@ async fn concurrent_sequencers_give_each_place_once(engine: Engine) {
     subjects.sort_unstable();
     subjects.dedup();
     assert_eq!(subjects.len(), 100, "each transfer once");
+}
+
+/// The mark at the place `after` for a reader that had this one there; else the last place that there is.
+async fn mark(f: &Fixture, after: i64, mark: Option<&str>) -> Result<Option<String>, i64> {
+    let mut tx = f.test_db.db.read().await.unwrap();
+    match f.ledger.event_mark(&mut tx, f.tenant, after, mark).await {
+        Err(LedgerError::CursorLost { after: given, last }) => {
+            assert_eq!(given, after);
+            Err(last)
+        }
+        found => Ok(found.unwrap()),
+    }
+}
+
+async fn a_place_of_another_past_is_refused(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    assert_eq!(mark(&f, 0, None).await, Ok(None));
+    assert_eq!(mark(&f, 1, None).await, Err(0));
+    // One row of the outbox with three places, and three rows with one.
+    let batch: Vec<Transfer> = (1..=3).map(|id| f.transfer(id, bank, ann, 1)).collect();
+    f.ledger.post_batch(&batch).await.unwrap();
+    for id in 4..=6 {
+        f.post(&f.transfer(id, bank, ann, 1)).await.unwrap();
+    }
+    while f.ledger.place_events(100).await.unwrap() > 0 {}
+    let mut marks = vec![None];
+    for event in all(&f, f.tenant, 100).await {
+        assert_eq!(mark(&f, event.sequence, None).await, Ok(Some(event.mark())));
+        assert!(!marks.contains(&Some(event.mark())), "{event:?}");
+        marks.push(Some(event.mark()));
+    }
+    assert_eq!(marks.len(), 7);
+    assert_eq!(mark(&f, 7, None).await, Err(6));
+    assert_eq!(mark(&f, i64::MAX, None).await, Err(6));
+    assert_eq!(mark(&f, 0, marks[1].as_deref()).await, Err(6), "nothing is at 0");
+    assert_eq!(mark(&f, 2, marks[3].as_deref()).await, Err(6));
+
+    // The database is set back to the fourth event, and goes on.
+    let mut tx = f.begin().await;
+    tx.execute("DELETE FROM events_outbox WHERE position > 4", args![]).await.unwrap();
+    let sql = "UPDATE events_heads SET next = 5 WHERE tenant <> ''";
+    tx.execute(sql, args![]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(mark(&f, 6, None).await, Err(4));
+    f.sleep(1);
+    for id in 14..=16 {
+        f.post(&f.transfer(id, bank, ann, 1)).await.unwrap();
+    }
+    while f.ledger.place_events(100).await.unwrap() > 0 {}
+    assert!(mark(&f, 6, None).await.is_ok(), "a reader without a mark cannot be told any more");
+    for (place, before) in (0..).zip(&marks) {
+        let found = mark(&f, place, before.as_deref()).await;
+        if place <= 4 {
+            assert_eq!(found, Ok(before.clone()), "{place}");
+        } else {
+            assert_eq!(found, Err(7), "{place}");
+        }
+    }
 }

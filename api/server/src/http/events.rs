@@ -55,6 +55,9 @@ pub(crate) struct EventsQuery {
     /// The `next` of the page before; 0 to begin.
     #[serde(default)]
     after: i64,
+    /// The `mark` of the page before. With it you are told (`event_cursor_lost`) when another event has
+    /// come to the place `after` because the server's database was set back to an older state.
+    mark: Option<String>,
     /// At most this many, 1 to 500; 100 when absent.
     #[serde(default = "super::ledger::default_limit")]
     limit: u32,
@@ -73,6 +76,21 @@ pub(crate) struct EventPage {
     /// it may be further than the last item, also past an empty page: what lies between is of other
     /// types.
     next: i64,
+    /// What is at the place `next`; keep it with `next`, and give both. Null when `next` is 0.
+    mark: Option<String>,
+}
+
+/// How far a reader is.
+#[derive(Debug)]
+struct Place {
+    sequence: i64,
+    mark: Option<String>,
+}
+
+impl Place {
+    fn of(event: &Event) -> Self {
+        Self { sequence: event.sequence, mark: Some(event.mark()) }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -105,7 +123,7 @@ impl From<Event> for EventView {
 }
 
 /// What happened in your books, in order and without gaps: who reads on from `next` misses nothing,
-/// also what was committed late.
+/// also what was committed late. A place that your events do not have is refused with `event_cursor_lost`.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(EventsQuery), security(("api_key" = [])),
     responses((status = 200, body = EventPage), (status = "default", body = ProblemDocument)))]
 pub(crate) async fn list(
@@ -121,48 +139,56 @@ pub(crate) async fn list(
     }
     let types = event_types(query.types.split(',').filter(|name| !name.is_empty()))?;
     let deadline = Instant::now().checked_add(Duration::from_secs(query.wait_secs.into()));
-    let mut after = query.after;
+    let mark = query.mark.as_deref().filter(|mark| !mark.is_empty());
+    let mut place = begin(&app, &caller, query.after, mark).await?;
     loop {
-        let (found, next) = look(&app, caller.tenant.into(), after, limit, &types).await?;
+        let (found, next) = look(&app, caller.tenant.into(), place.sequence, limit, &types).await?;
+        let moved = next.is_some();
+        place = next.unwrap_or(place);
         if found.is_empty() && deadline.is_some_and(|deadline| Instant::now() < deadline) {
-            if next == after {
+            if !moved {
                 sleep(POLL).await;
             }
-            after = next;
             continue;
         }
         let items = found.into_iter().map(EventView::from).collect();
-        return Ok(Json(EventPage { items, next }));
+        return Ok(Json(EventPage { items, next: place.sequence, mark: place.mark }));
     }
 }
 
-/// Up to `limit` events of these types after the place `after`, and the last place that was looked at.
+/// The place where a reader goes on, when it is one.
+async fn begin(app: &App, caller: &Caller, after: i64, mark: Option<&str>) -> Result<Place, Error> {
+    let mut tx = app.db.read().await?;
+    let mark = app.ledger.event_mark(&mut tx, caller.tenant.into(), after, mark).await?;
+    Ok(Place { sequence: after, mark })
+}
+
+/// Up to `limit` events of these types after the place `after`, and the last place that was looked at, if
+/// any was.
 async fn look(
     app: &App,
     tenant: TenantId,
     after: i64,
     limit: u32,
     types: &EventTypes,
-) -> Result<(Vec<Event>, i64), Error> {
+) -> Result<(Vec<Event>, Option<Place>), Error> {
     let mut tx = app.db.read().await?;
     if types.is_all() {
         let found = app.ledger.events(&mut tx, tenant, after, limit).await?;
-        let next = found.last().map_or(after, |event| event.sequence);
+        let next = found.last().map(Place::of);
         return Ok((found, next));
     }
-    let (mut found, mut next) = (Vec::new(), after);
+    let (mut found, mut next) = (Vec::new(), None);
     for _ in 0..LOOKS_MAX {
-        let page = app.ledger.events(&mut tx, tenant, next, LOOK).await?;
-        if page.is_empty() {
-            break;
-        }
-        for event in page {
-            next = event.sequence;
-            if types.contains(&event) {
-                found.push(event);
-                if found.len() >= limit as usize {
-                    return Ok((found, next));
-                }
+        let from = next.as_ref().map_or(after, |place: &Place| place.sequence);
+        let page = app.ledger.events(&mut tx, tenant, from, LOOK).await?;
+        let Some(last) = page.last() else { break };
+        next = Some(Place::of(last));
+        for event in page.into_iter().filter(|event| types.contains(event)) {
+            found.push(event);
+            if found.len() >= limit as usize {
+                next = found.last().map(Place::of);
+                return Ok((found, next));
             }
         }
     }

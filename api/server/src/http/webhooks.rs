@@ -92,7 +92,8 @@ impl From<Endpoint> for EndpointView {
 pub(crate) struct Receiver {
     /// Where to send events: `https`, on the public internet, without credentials.
     url: String,
-    /// Send the events after this place of your sequence, 0 for all; only new ones when absent.
+    /// Send the events after this place of your sequence, 0 for all; only new ones when absent. A place that
+    /// is not there yet is refused with `event_cursor_lost`.
     after: Option<i64>,
     /// Only these types of events: names such as `ledger.reversal`, or `ledger.*`; all when absent or
     /// empty.

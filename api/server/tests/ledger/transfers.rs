@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use api_store::Engine;
 use serde_json::{Value, json};
 
 use crate::on_both_engines;
+use crate::support::Server;
 use crate::world::{World, about, leg, pending, transfer, uuid};
 
 on_both_engines! {
@@ -369,7 +371,57 @@ fn events_are_in_order_and_without_gaps(world: &World) {
         assert_eq!(kinds.len(), 3, "{kinds:?}");
     });
     let rest = world.tenant.get("/v1/events?after=81").expect(200);
-    assert_eq!(rest, json!({ "items": [], "next": 81 }));
+    assert_eq!((&rest["items"], &rest["next"]), (&json!([]), &json!(81)));
+}
+
+#[test]
+fn a_reader_whose_events_went_back_is_told_on_sqlite() {
+    a_reader_whose_events_went_back_is_told(Engine::Sqlite);
+}
+
+#[test]
+fn a_reader_whose_events_went_back_is_told_on_postgres() {
+    a_reader_whose_events_went_back_is_told(Engine::Postgres);
+}
+
+/// On a server of its own: its books have transfers that were never told.
+fn a_reader_whose_events_went_back_is_told(engine: Engine) {
+    let world = &World::of(Server::start(engine));
+    let (bank, ann) = world.bank_and_customer(1);
+    let post = |count: i64, until: i64| {
+        for _ in 0..count {
+            world.post(&transfer(&bank, &ann, 1)).expect(201);
+        }
+        world.tenant.wait_for("/v1/events", |page| page["next"] == until)
+    };
+    let read = |query: &str| world.tenant.get(&format!("/v1/events?{query}"));
+    assert_eq!(read("after=0&limit=1&types=ledger.reversal").status, 200);
+    let mark = post(3, 4)["mark"].as_str().unwrap().to_owned();
+    let at = |place: i64| read(&format!("after={place}&mark={mark}"));
+    let page = at(4).expect(200);
+    assert_eq!(page, json!({ "items": [], "next": 4, "mark": mark }));
+    let chosen = read("types=ledger.reversal").expect(200);
+    assert_eq!((&chosen["next"], &chosen["mark"]), (&json!(4), &json!(mark)));
+    let past = "after=5&wait_secs=20";
+    assert_eq!(read(past).refusal(), (409, "event_cursor_lost"), "at once, not nothing new");
+    let second = read("limit=2").expect(200)["mark"].as_str().unwrap().to_owned();
+
+    world.server.set_events_back(&ann, 2);
+    let answer = at(4);
+    assert_eq!(answer.refusal(), (409, "event_cursor_lost"));
+    assert!(answer.body["detail"].as_str().unwrap().contains("end at 2"), "{answer:?}");
+    let listed = world.tenant.get("/v1/ledger/transfers?after=4");
+    assert_eq!(listed.refusal(), (409, "event_cursor_lost"));
+    let hook = json!({ "url": "http://127.0.0.1:9/", "after": 4 });
+    let hook = world.tenant.post("/v1/webhooks", &hook);
+    assert_eq!(hook.refusal(), (409, "event_cursor_lost"));
+    // Other events come to the places that were read, and past them.
+    post(3, 5);
+    assert_eq!(at(4).refusal(), (409, "event_cursor_lost"));
+    let rest = read(&format!("after=2&mark={second}")).expect(200);
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (3, &json!(5)));
+    assert_eq!(read("after=0&mark=").expect(200)["next"], 5);
+    world.server.kill();
 }
 
 /// Runs `act` on 64 connections at once; returns the answers' statuses.

@@ -110,6 +110,23 @@ impl Server {
         })
     }
 
+    /// Sets the events of the tenant that has this account back to the first `last` of them.
+    pub(crate) fn set_events_back(&self, account: &str, last: i64) {
+        let account: i64 = account.parse().unwrap();
+        let tenant = "SELECT k.tenant FROM ledger_books AS k JOIN ledger_accounts AS a ON a.book = k.key \
+                      WHERE a.key = $1";
+        let gone = "DELETE FROM events_outbox WHERE tenant = $1 AND position > $2";
+        let head = "UPDATE events_heads SET next = $2 WHERE tenant = $1";
+        self.runtime.block_on(async {
+            let mut tx = self.test_db.as_ref().unwrap().db.begin().await.unwrap();
+            let (tenant,): (String,) =
+                tx.fetch_one(tenant, api_store::args![account]).await.unwrap();
+            tx.execute(gone, api_store::args![&tenant, last]).await.unwrap();
+            tx.execute(head, api_store::args![&tenant, last + 1]).await.unwrap();
+            tx.commit().await.unwrap();
+        });
+    }
+
     pub(crate) fn operator(&self) -> Client {
         Client::new(self.address, OPERATOR_KEY)
     }

@@ -187,7 +187,7 @@ pub(crate) struct TransferPage {
 }
 
 /// Lists all transfers in your books in the order of their events. Stable: what is new comes at the
-/// end, a moment after its commit.
+/// end, a moment after its commit. A place that your events do not have is refused with `event_cursor_lost`.
 #[utoipa::path(get, path = "/v1/ledger/transfers", tag = "ledger", params(SequenceQuery), security(("api_key" = [])),
     responses((status = 200, body = TransferPage), (status = "default", body = ProblemDocument)))]
 pub(crate) async fn list(
@@ -201,6 +201,7 @@ pub(crate) async fn list(
         return Err(Error::refuse(Code::BadRequest, "after is not negative").into());
     }
     let mut tx = app.db.read().await?;
+    app.ledger.event_mark(&mut tx, caller.tenant.into(), query.after, None).await?;
     let found = app.ledger.transfers(&mut tx, caller.tenant.into(), query.after, limit).await?;
     let next = found.last().map_or(query.after, |(sequence, _)| *sequence);
     let items = found
