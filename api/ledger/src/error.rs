@@ -43,8 +43,8 @@ pub enum LedgerError {
         /// The last place that there is.
         last: i64,
     },
-    /// Too many requests are waiting: try again later.
-    #[error("the ledger is busy")]
+    /// Too many transfers are waiting; nothing of the request was done: try again later.
+    #[error("too many transfers are waiting; nothing of this request was done")]
     Busy,
     /// The ledger is shutting down.
     #[error("the ledger has stopped")]

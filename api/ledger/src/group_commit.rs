@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::posting::Results;
 use crate::transfer::{Posted, Transfer};
 use crate::{Ledger, LedgerError, PostError, Refusal, TRANSFERS_MAX};
 
-/// How many requests may wait; more are told that the ledger is busy.
-const QUEUE_MAX: usize = 16_384;
+/// How many transfers may wait or be on their way unless [`GroupCommit::with_queue`] says otherwise: eight
+/// full commits.
+const QUEUE_MAX: usize = 8 * TRANSFERS_MAX;
 
 /// The longest wait for those who were just answered; also no longer than half of the commit took.
 const WAIT_MAX: Duration = Duration::from_millis(2);
@@ -28,12 +29,18 @@ type Answer = Result<Results, LedgerError>;
 struct Request {
     groups: Vec<Vec<Transfer>>,
     answer: oneshot::Sender<Answer>,
+    /// Its part of the queue, until it is answered.
+    _room: OwnedSemaphorePermit,
 }
 
 impl Request {
     fn len(&self) -> usize {
-        self.groups.iter().map(Vec::len).sum()
+        count(&self.groups)
     }
+}
+
+fn count(groups: &[Vec<Transfer>]) -> usize {
+    groups.iter().map(Vec::len).sum()
 }
 
 /// A front of the ledger that gathers concurrent requests into one commit. Each caller gets its own
@@ -42,6 +49,8 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct GroupCommit {
     queue: mpsc::Sender<Request>,
+    /// A permit for each transfer that waits or is on its way.
+    room: Arc<Semaphore>,
     gathering: Arc<Gathering>,
 }
 
@@ -49,16 +58,25 @@ impl GroupCommit {
     /// Starts the task that commits, on the current tokio runtime.
     #[must_use]
     pub fn start(ledger: Ledger) -> Self {
-        let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        Self::with_queue(ledger, QUEUE_MAX)
+    }
+
+    /// The same with room for so many transfers, those included that are being committed, at least
+    /// [`TRANSFERS_MAX`]. What does not fit is told [`LedgerError::Busy`] at once.
+    #[must_use]
+    pub fn with_queue(ledger: Ledger, transfers: usize) -> Self {
+        let transfers = transfers.clamp(TRANSFERS_MAX, Semaphore::MAX_PERMITS);
+        // Each request has a transfer at least, so the permits run out first.
+        let (queue, requests) = mpsc::channel(transfers);
         let gathering = Arc::new(Gathering::default());
         tokio::spawn(run(ledger, requests, Arc::clone(&gathering)));
-        Self { queue, gathering }
+        Self { queue, room: Arc::new(Semaphore::new(transfers)), gathering }
     }
 
     /// Posts one transfer.
     ///
     /// # Errors
-    /// As [`Ledger::post`]; [`LedgerError::Busy`] at once when too many wait.
+    /// As [`Ledger::post`]; [`LedgerError::Busy`] at once, and nothing was done, when too many wait.
     pub async fn post(&self, transfer: Transfer) -> Result<Posted, PostError> {
         match self.send(vec![vec![transfer]]).await?.pop() {
             Some(result) => Ok(result?),
@@ -69,7 +87,7 @@ impl GroupCommit {
     /// Posts all transfers or none.
     ///
     /// # Errors
-    /// As [`Ledger::post_group`]; [`LedgerError::Busy`] at once when too many wait.
+    /// As [`Ledger::post_group`]; [`LedgerError::Busy`] at once, and nothing was done, when too many wait.
     pub async fn post_group(&self, transfers: Vec<Transfer>) -> Answer {
         self.send(vec![transfers]).await
     }
@@ -77,17 +95,21 @@ impl GroupCommit {
     /// Posts each transfer by itself.
     ///
     /// # Errors
-    /// As [`Ledger::post_batch`]; [`LedgerError::Busy`] at once when too many wait.
+    /// As [`Ledger::post_batch`]; [`LedgerError::Busy`] at once, and nothing was done, when too many wait.
     pub async fn post_batch(&self, transfers: Vec<Transfer>) -> Answer {
         self.send(transfers.into_iter().map(|transfer| vec![transfer]).collect()).await
     }
 
     async fn send(&self, groups: Vec<Vec<Transfer>>) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        let request = Request { groups, answer };
-        if request.len() > TRANSFERS_MAX {
+        let transfers = count(&groups);
+        if transfers > TRANSFERS_MAX {
             return Err(LedgerError::TooMany);
         }
+        let permits = u32::try_from(transfers).map_err(|_| LedgerError::TooMany)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(permits);
+        let room = room.map_err(|_| LedgerError::Busy)?;
+        let (answer, answered) = oneshot::channel();
+        let request = Request { groups, answer, _room: room };
         self.queue.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => LedgerError::Busy,
             mpsc::error::TrySendError::Closed(_) => LedgerError::Stopped,
@@ -243,10 +265,12 @@ fn refuse(batch: Vec<Request>, error: &LedgerError) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn request() -> Request {
-        Request { groups: Vec::new(), answer: oneshot::channel().0 }
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned();
+        Request { groups: Vec::new(), answer: oneshot::channel().0, _room: room.unwrap() }
     }
 
     #[tokio::test]

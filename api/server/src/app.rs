@@ -111,10 +111,11 @@ impl App {
         care.seal_gateways().await?;
         let webhooks = config.webhooks.as_ref().zip(vault);
         let webhooks = webhooks.map(|(webhooks, vault)| open_webhooks(webhooks, vault, &ledger));
+        let queue = config.server.queued_transfers_max;
         let inner = Inner {
             config,
             db,
-            group: GroupCommit::start(ledger.clone()),
+            group: GroupCommit::with_queue(ledger.clone(), queue),
             keys: Keys::default(),
             webhooks: webhooks.transpose()?,
             ledger,

@@ -124,6 +124,7 @@ catalogue! {
     ReservedId = "reserved_id", 422, "Ids that begin with ffffffff are reserved; use another.";
     TooManyTransfers = "too_many_transfers", 422, "At most 8190 transfers in one request.";
     Internal = "internal", 500, "The server failed; send the same request again with the same Idempotency-Key.";
+    Busy = "busy", 503, "More transfers wait than the server takes on, and nothing of this request was done; send it again after the seconds in Retry-After.";
     Unavailable = "unavailable", 503, "A part that is needed does not answer; send the same request again later.";
 }
 
@@ -243,9 +244,8 @@ impl From<IdError> for Error {
 impl From<LedgerError> for Error {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Busy | LedgerError::Stopped => {
-                Self::refuse(Code::Unavailable, error.to_string())
-            }
+            LedgerError::Busy => Self::refuse(Code::Busy, error.to_string()),
+            LedgerError::Stopped => Self::refuse(Code::Unavailable, error.to_string()),
             LedgerError::UnknownAccount => Code::NotFound.into(),
             LedgerError::Store(error) if passes(&error) => Code::Unavailable.into(),
             LedgerError::AccountConflict(_) => Self::refuse(Code::AlreadyExists, error.to_string()),
@@ -279,6 +279,15 @@ impl Failure {
 }
 
 impl Code {
+    /// After how many seconds the same request is worth sending again.
+    pub(crate) const fn retry_after_secs(self) -> Option<u16> {
+        match self {
+            Self::Busy => Some(1),
+            Self::Unavailable => Some(5),
+            _ => None,
+        }
+    }
+
     /// The code of the same name.
     pub(crate) const fn of_ledger(refusal: &Refusal) -> Self {
         match refusal {

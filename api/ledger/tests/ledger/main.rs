@@ -18,6 +18,7 @@ mod model;
 mod naive;
 mod pending;
 mod posting;
+mod queue;
 mod races;
 mod servers;
 mod tail;

@@ -21,6 +21,10 @@ pub struct ServerConfig {
     /// The largest body in bytes of a request that has many items.
     #[serde(default = "default_bulk_body_bytes_max")]
     pub bulk_body_bytes_max: usize,
+    /// How many transfers of the ledger may wait for their commit or be in it, at least 8,190. Requests that
+    /// do not fit are answered with 503 and the code `busy`.
+    #[serde(default = "default_queued_transfers_max")]
+    pub queued_transfers_max: usize,
     /// A request that takes longer is answered with 503.
     #[serde(default = "default_request_timeout_secs")]
     pub request_timeout_secs: u64,
@@ -36,6 +40,10 @@ const fn default_body_bytes_max() -> usize {
 
 const fn default_bulk_body_bytes_max() -> usize {
     16 << 20
+}
+
+const fn default_queued_transfers_max() -> usize {
+    8 * 8190
 }
 
 const fn default_request_timeout_secs() -> u64 {

@@ -5,6 +5,7 @@ mod accounts;
 mod docs;
 mod keys;
 mod outages;
+mod queue;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenancy;

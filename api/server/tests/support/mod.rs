@@ -36,21 +36,30 @@ pub(crate) struct Beside {
 
 impl Server {
     pub(crate) fn start(engine: Engine) -> Self {
+        Self::start_with(engine, "")
+    }
+
+    /// With these lines more in the configuration's part `[server]`.
+    pub(crate) fn start_with(engine: Engine, settings: &str) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let test_db = runtime.block_on(TestDb::new(engine)).unwrap();
-        let mut server = Self::start_on(&test_db.url);
+        let mut server = Self::start_as(&test_db.url, settings);
         (server.test_db, server.runtime) = (Some(test_db), runtime);
         server
     }
 
     /// On a database that the test takes care of.
     pub(crate) fn start_on(url: &str) -> Self {
+        Self::start_as(url, "")
+    }
+
+    fn start_as(url: &str, settings: &str) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let folder = TempDir::new().unwrap();
         let file = |name: &str| folder.path().join(name);
         std::fs::write(file("operator.key"), OPERATOR_KEY).unwrap();
         let config = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\noperator_key_file = \"{}\"\n\n[database]\nurl = \"{}\"\n\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\noperator_key_file = \"{}\"\n{settings}\n[database]\nurl = \"{}\"\n\n\
              [webhooks]\nkey_file = \"{}\"\nallow_http = true\nallow_private = true\n\n\
              [log]\norigin = \"roadstead.local/test\"\n\n[fiat]\ncurrencies = [\"EUR\", \"CNY\"]\n\
              statement_folder = \"{}\"\n",
@@ -125,6 +134,21 @@ impl Server {
             tx.execute(head, api_store::args![&tenant, last + 1]).await.unwrap();
             tx.commit().await.unwrap();
         });
+    }
+
+    /// Does this while the ledger can be read and nothing can be posted.
+    pub(crate) fn held_up<T>(&self, act: impl FnOnce() -> T) -> T {
+        let lock = "LOCK TABLE ledger_commits IN EXCLUSIVE MODE";
+        let tx = self.runtime.block_on(async {
+            let mut tx = self.test_db.as_ref().unwrap().db.begin().await.unwrap();
+            if tx.engine() == Engine::Postgres {
+                tx.execute(lock, api_store::args![]).await.unwrap();
+            }
+            tx
+        });
+        let done = act();
+        self.runtime.block_on(tx.rollback()).unwrap();
+        done
     }
 
     pub(crate) fn operator(&self) -> Client {
