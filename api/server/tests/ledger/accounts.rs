@@ -140,6 +140,20 @@ fn balances_are_answered_as_of_any_time(world: &World) {
     assert_eq!(world.balance(&ann, &format!("?recorded_at={recorded}"))["posted"], "107");
     let known_before = "?effective_on=2020-01-31&recorded_at=2021-01-01T00:00:00Z";
     assert_eq!(world.balance(&ann, known_before)["posted"], "0");
+    // What was reserved then is not known, so nothing is said about it.
+    world.post(&pending(&ann, &bank, 60)).expect(201);
+    world.assert_balance(&ann, "107", "60", "47");
+    let about_pending =
+        ["pending_in", "pending_out", "available", "debits_pending", "credits_pending"];
+    let now = world.balance(&ann, "");
+    assert!(about_pending.iter().all(|name| now[name].is_string()), "{now}");
+    let today = world.post(&transfer(&bank, &ann, 1)).expect(201);
+    let today = today["recorded_at"].as_str().unwrap();
+    for query in ["?effective_on=2030-01-01", &format!("?recorded_at={today}"), known_before] {
+        let then = world.balance(&ann, query);
+        assert!(then["credits_posted"].is_string() && then["debits_posted"].is_string(), "{then}");
+        assert!(about_pending.iter().all(|name| then.get(name).is_none()), "{query}: {then}");
+    }
     let both = format!("?effective_on=2020-01-31&recorded_at={recorded}");
     assert_eq!(world.balance(&ann, &both)["posted"], "7");
     let answer = world.tenant.get(&format!("/v1/ledger/accounts/{ann}/balance?effective_on=now"));

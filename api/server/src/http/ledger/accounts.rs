@@ -106,7 +106,7 @@ impl From<(Account, Balance)> for AccountView {
             external_id: account.external_id,
             managed: !account.for_clients,
             created_at: account.created_at.to_string(),
-            balance: BalanceView::from(&balance),
+            balance: BalanceView::now(&balance),
         }
     }
 }

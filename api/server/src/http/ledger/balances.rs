@@ -21,30 +21,48 @@ use crate::http::problem::{Problem, ProblemDocument};
 pub(crate) struct BalanceView {
     /// What was posted; positive on the account's normal side.
     posted: String,
-    /// What open pending transfers would bring; it does not count as available.
-    pending_in: String,
-    /// What open pending transfers hold back.
-    pending_out: String,
-    /// Posted minus pending out.
-    available: String,
     debits_posted: String,
     credits_posted: String,
-    debits_pending: String,
-    credits_pending: String,
+    /// What open pending transfers would bring; it does not count as available. Absent, like all that is
+    /// about pending transfers, for any other time than now: reservations of the past are not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_in: Option<String>,
+    /// What open pending transfers hold back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_out: Option<String>,
+    /// Posted minus pending out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debits_pending: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credits_pending: Option<String>,
 }
 
-impl From<&Balance> for BalanceView {
-    fn from(balance: &Balance) -> Self {
-        let totals = &balance.totals;
+impl BalanceView {
+    /// What is posted and reserved now.
+    pub(super) fn now(balance: &Balance) -> Self {
+        Self {
+            pending_in: Some(balance.pending_in().to_string()),
+            pending_out: Some(balance.pending_out().to_string()),
+            available: Some(balance.available().to_string()),
+            debits_pending: Some(balance.totals.debits_pending.to_string()),
+            credits_pending: Some(balance.totals.credits_pending.to_string()),
+            ..Self::posted(balance)
+        }
+    }
+
+    /// What was posted at another time.
+    fn posted(balance: &Balance) -> Self {
         Self {
             posted: balance.posted().to_string(),
-            pending_in: balance.pending_in().to_string(),
-            pending_out: balance.pending_out().to_string(),
-            available: balance.available().to_string(),
-            debits_posted: totals.debits_posted.to_string(),
-            credits_posted: totals.credits_posted.to_string(),
-            debits_pending: totals.debits_pending.to_string(),
-            credits_pending: totals.credits_pending.to_string(),
+            debits_posted: balance.totals.debits_posted.to_string(),
+            credits_posted: balance.totals.credits_posted.to_string(),
+            pending_in: None,
+            pending_out: None,
+            available: None,
+            debits_pending: None,
+            credits_pending: None,
         }
     }
 }
@@ -72,7 +90,8 @@ pub(crate) struct BalanceAsOf {
 }
 
 /// The balance of an account: now, as of a day, as of what was known at a time, or both. Of another
-/// time than now it is what was posted; reservations of the past are not kept.
+/// time than now it is what was posted alone: reservations of the past are not kept, so what was pending and
+/// available then is absent.
 #[utoipa::path(get, path = "/v1/ledger/accounts/{id}/balance", tag = "ledger",
     params(("id" = String, Path), BalanceQuery), security(("api_key" = [])),
     responses((status = 200, body = BalanceAsOf), (status = "default", body = ProblemDocument)))]
@@ -98,7 +117,10 @@ pub(crate) async fn balance(
         asset: account.asset,
         effective_on: day.map(|day| day.to_string()),
         recorded_at: query.recorded_at.map(|time| time.to_string()),
-        balance: BalanceView::from(&balance),
+        balance: match as_of {
+            AsOf::Now => BalanceView::now(&balance),
+            _ => BalanceView::posted(&balance),
+        },
     }))
 }
 
