@@ -89,13 +89,26 @@ impl Ledger {
         tx: &mut Tx,
         new: &NewAccount,
     ) -> Result<AccountId, LedgerError> {
+        Ok(self.open_or_find_account(tx, new).await?.0)
+    }
+
+    /// The same, and whether it was opened now. Of two that open the same account at the same time one is
+    /// told so.
+    ///
+    /// # Errors
+    /// As [`Ledger::open_account`].
+    pub async fn open_or_find_account(
+        &self,
+        tx: &mut Tx,
+        new: &NewAccount,
+    ) -> Result<(AccountId, bool), LedgerError> {
         let texts = [Some(&new.code), Some(&new.asset), new.external_id.as_ref()];
         if !texts.into_iter().flatten().all(|text| is_name(text)) {
             return Err(LedgerError::AccountText);
         }
         let now = self.now().as_microsecond();
         if let Some(id) = repo::insert_account(tx, new, now).await? {
-            return Ok(id);
+            return Ok((id, true));
         }
         let found = self.find_account(tx, new.tenant, &new.code, &new.asset).await?;
         let conflict = || LedgerError::AccountConflict(new.code.clone());
@@ -105,7 +118,7 @@ impl Ledger {
             && account.history == new.history
             && account.for_clients == new.for_clients
             && account.external_id == new.external_id;
-        if same { Ok(account.id) } else { Err(conflict()) }
+        if same { Ok((account.id, false)) } else { Err(conflict()) }
     }
 
     /// The account and its balance now.
@@ -154,7 +167,8 @@ impl Ledger {
         self.balances(tx, &ids, &mut TailView::default()).await
     }
 
-    /// Up to `limit` of the tenant's accounts with this external id, the oldest first.
+    /// Up to `limit` of the tenant's accounts with this external id, the oldest first, after the account
+    /// `after` (number 0 to begin).
     ///
     /// # Errors
     /// [`LedgerError::Store`].
@@ -163,9 +177,10 @@ impl Ledger {
         tx: &mut Tx,
         tenant: TenantId,
         external_id: &str,
+        after: AccountId,
         limit: u32,
     ) -> Result<Vec<(Account, Balance)>, LedgerError> {
-        let ids = repo::accounts_by_external_id(tx, tenant, external_id, limit).await?;
+        let ids = repo::accounts_by_external_id(tx, tenant, external_id, after, limit).await?;
         self.balances(tx, &ids, &mut TailView::default()).await
     }
 
@@ -211,7 +226,7 @@ impl Ledger {
     }
 
     /// Refuses new movements on the account, or allows them again. Pending transfers can still be
-    /// ended.
+    /// ended. False when it was so already.
     ///
     /// # Errors
     /// [`LedgerError::UnknownAccount`], [`LedgerError::Store`].
@@ -220,23 +235,23 @@ impl Ledger {
         tx: &mut Tx,
         id: AccountId,
         frozen: bool,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let (set, clear) = if frozen { (FROZEN, 0) } else { (0, FROZEN) };
-        repo::set_flags(tx, id, set, clear).await
+        repo::change_flags(tx, id, set, clear).await
     }
 
-    /// Closes an account that is empty, for ever.
+    /// Closes an account that is empty, for ever. False when it was closed already.
     ///
     /// # Errors
     /// [`LedgerError::NotEmpty`], [`LedgerError::UnknownAccount`], [`LedgerError::Store`].
-    pub async fn close_account(&self, tx: &mut Tx, id: AccountId) -> Result<(), LedgerError> {
+    pub async fn close_account(&self, tx: &mut Tx, id: AccountId) -> Result<bool, LedgerError> {
         let mut locked = self.resident.lock_shared(tx, &[id]).await?;
         let Totals { debits_posted, credits_posted, debits_pending, credits_pending } =
             locked.pop().ok_or(LedgerError::UnknownAccount)?.totals;
         if debits_posted != credits_posted || debits_pending != 0 || credits_pending != 0 {
             return Err(LedgerError::NotEmpty);
         }
-        repo::set_flags(tx, id, CLOSED, 0).await
+        repo::change_flags(tx, id, CLOSED, 0).await
     }
 
     /// Sets how far down the account may go from now on. It may be below that already; then nothing

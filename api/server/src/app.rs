@@ -145,6 +145,19 @@ impl App {
         Ok(())
     }
 
+    /// How many decimals the asset of a ledger account has: as the configuration says, for other
+    /// currencies as ISO 4217 does; `None` when neither names it.
+    #[must_use]
+    pub fn decimals(&self, asset: &str) -> Option<u8> {
+        if let Ok(asset) = self.chains.asset(asset) {
+            return Some(asset.decimals);
+        }
+        if self.config.fiat.currencies.contains(asset) {
+            return Some(fiat_decimals(asset));
+        }
+        api_ledger::iso4217_decimals(asset)
+    }
+
     /// True for the code of an asset or currency that the configuration names.
     #[must_use]
     pub fn knows_asset(&self, code: &str) -> bool {

@@ -48,7 +48,7 @@ catalogue! {
     ZeroAmount = "zero_amount", 400, "The amount must be at least 1 minor unit.";
     InvalidAddress = "invalid_address", 400, "The address does not belong to this network or has a bad checksum; copy it again.";
     DustAmount = "dust_amount", 400, "The chain does not carry so small an amount; send more.";
-    UnknownAsset = "unknown_asset", 400, "No such asset; GET /v1/assets lists them.";
+    UnknownAsset = "unknown_asset", 400, "No such asset; GET /v1/assets lists them. Ledger accounts and quotes also take every currency of ISO 4217.";
     UnknownChain = "unknown_chain", 400, "No such chain; GET /v1/chains lists them.";
     LoanAmountSyntax = "loan_amount_syntax", 400, "An amount of the terms is no decimal integer in minor units; send it as a string such as \"1250\".";
     LoanAmountOutOfRange = "loan_amount_out_of_range", 400, "A loan's amounts are above zero and at most 10^17 minor units; send one in this range.";

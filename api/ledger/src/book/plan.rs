@@ -64,6 +64,10 @@ impl Book {
 
     fn expiry(&self, timeout_secs: Option<u32>) -> Result<Option<i64>, Refusal> {
         let Some(seconds) = timeout_secs else { return Ok(None) };
+        // It could never be posted.
+        if seconds == 0 {
+            return Err(Refusal::InvalidDate);
+        }
         let micros = i64::from(seconds).checked_mul(MICROS_PER_SECOND);
         let expires_at = micros.and_then(|micros| micros.checked_add(self.now));
         expires_at.map(Some).ok_or(Refusal::InvalidDate)

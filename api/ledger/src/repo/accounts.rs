@@ -124,16 +124,17 @@ pub(crate) async fn account_by_code(
     Ok(row.map(|(key,)| AccountId::new(key)))
 }
 
-/// Up to `limit` of the tenant's accounts with this external id.
+/// Up to `limit` of the tenant's accounts with this external id, after the account `after`.
 pub(crate) async fn accounts_by_external_id(
     tx: &mut Tx,
     tenant: TenantId,
     external_id: &str,
+    after: AccountId,
     limit: u32,
 ) -> Result<Vec<AccountId>, LedgerError> {
     let sql = "SELECT a.key FROM ledger_accounts AS a JOIN ledger_books AS k ON k.key = a.book
-         WHERE k.tenant = $1 AND a.external_id = $2 ORDER BY a.key LIMIT $3";
-    Ok(ids(tx.fetch_all(sql, args![tenant.get(), external_id, limit]).await?))
+         WHERE k.tenant = $1 AND a.external_id = $2 AND a.key > $3 ORDER BY a.key LIMIT $4";
+    Ok(ids(tx.fetch_all(sql, args![tenant.get(), external_id, after.get(), limit]).await?))
 }
 
 /// At one place of a chart.
@@ -178,6 +179,26 @@ pub(crate) async fn accounts_under(
         found.extend(ids(tx.fetch_all(BETWEEN, values).await?));
     }
     Ok(found)
+}
+
+/// Sets the flags in `set` and clears those in `clear`; false when they were so already.
+pub(crate) async fn change_flags(
+    tx: &mut Tx,
+    id: AccountId,
+    set: i64,
+    clear: i64,
+) -> Result<bool, LedgerError> {
+    super::lock_shared(tx).await?;
+    // Who waited for another's change looks at the row again.
+    let sql = "UPDATE ledger_balances SET flags = (flags | $2) & ~$3
+         WHERE account = $1 AND (flags | $2) & ~$3 <> flags";
+    if tx.execute(sql, args![id.get(), set, clear]).await? > 0 {
+        super::tail::note_terms(tx, id).await?;
+        return Ok(true);
+    }
+    let sql = "SELECT account FROM ledger_balances WHERE account = $1";
+    let row: Option<(i64,)> = tx.fetch_optional(sql, args![id.get()]).await?;
+    row.map(|_| false).ok_or(LedgerError::UnknownAccount)
 }
 
 /// Sets the flags in `set` and clears those in `clear`.

@@ -18,8 +18,8 @@ use crate::transfer::Kind;
 use crate::{AccountId, LedgerError, Side, TenantId, TransferId, bytes};
 
 pub(crate) use accounts::{
-    account_by_code, accounts, accounts_by_external_id, accounts_under, insert_account, limits,
-    remove_limit, set_flags, set_floor, set_limit,
+    account_by_code, accounts, accounts_by_external_id, accounts_under, change_flags,
+    insert_account, limits, remove_limit, set_floor, set_limit,
 };
 pub(crate) use events::{
     OutboxRow, give_positions, insert_event, last_position, lock_heads, outbox_page, transfer_ids,

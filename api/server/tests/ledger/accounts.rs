@@ -7,6 +7,9 @@ use crate::world::{World, about, id, leg, pending, transfer, unique, uuid};
 
 on_both_engines! {
     an_account_has_its_properties_and_is_found_by_each_of_them
+    accounts_balances_and_statements_say_the_decimals_of_their_asset
+    a_list_goes_on_where_its_page_ended_or_not_at_all
+    what_changes_nothing_about_an_account_is_no_record
     a_chart_is_summed_at_every_place
     a_frozen_account_refuses_and_a_closed_one_for_good
     balances_are_answered_as_of_any_time
@@ -76,6 +79,102 @@ fn an_account_has_its_properties_and_is_found_by_each_of_them(world: &World) {
     }
     // Any ISO 4217 currency has its own scale and needs no configuration.
     world.account_in("JPY", "assets:yen", "debit", "0");
+}
+
+fn accounts_balances_and_statements_say_the_decimals_of_their_asset(world: &World) {
+    let known = [("JPY", 0), ("EUR", 2), ("CNY", 2), ("KWD", 3), ("CLF", 4)];
+    for (asset, decimals) in known {
+        let account = world.account_in(asset, "assets:cash", "debit", "none");
+        let path = format!("/v1/ledger/accounts/{account}");
+        for end in ["", "/balance", "/balance?effective_on=2020-01-31", "/statement"] {
+            let answer = world.tenant.get(&format!("{path}{end}")).expect(200);
+            assert_eq!(answer["decimals"], decimals, "{asset}{end}: {answer}");
+        }
+    }
+    let listed = world.tenant.get("/v1/ledger/accounts?under=assets").expect(200);
+    let listed: Vec<(&str, u64)> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["asset"].as_str().unwrap(), one["decimals"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(listed.len(), known.len());
+    assert!(known.iter().all(|one| listed.contains(one)), "{listed:?}");
+    let new = json!({ "code": "assets:cash", "asset": "XYZ", "side": "debit" });
+    let answer = world.tenant.post("/v1/ledger/accounts", &new);
+    assert_eq!(answer.refusal(), (400, "unknown_asset"));
+    assert!(answer.body["title"].as_str().unwrap().contains("ISO 4217"), "{answer:?}");
+}
+
+fn a_list_goes_on_where_its_page_ended_or_not_at_all(world: &World) {
+    let external = unique("client");
+    let mut opened = Vec::new();
+    for number in 0..5 {
+        let new = json!({
+            "code": format!("assets:of a client:{number}"), "asset": "EUR", "side": "debit",
+            "external_id": external,
+        });
+        opened.push(id(&world.tenant.post("/v1/ledger/accounts", &new).expect(201)));
+    }
+    for list in [format!("external_id={external}"), "under=assets".to_owned()] {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/ledger/accounts?{list}&limit=2&after={after}");
+            let page = world.tenant.get(&path).expect(200);
+            seen.extend(page["items"].as_array().unwrap().iter().map(id));
+            let Some(next) = page["next"].as_str() else { break };
+            after = next.replace(' ', "%20");
+        }
+        assert_eq!(seen, opened, "{list}");
+    }
+    for list in [
+        "after=assets".to_owned(),
+        "after=%20EUR".to_owned(),
+        "after=assets%20".to_owned(),
+        format!("external_id={external}&after=assets:of%20a%20client:0%20EUR"),
+        format!("external_id={external}&after=-1"),
+        format!("external_id={external}&after=99999999999999999999"),
+    ] {
+        let answer = world.tenant.get(&format!("/v1/ledger/accounts?{list}"));
+        assert_eq!(answer.refusal(), (400, "bad_request"), "{list}");
+    }
+}
+
+fn what_changes_nothing_about_an_account_is_no_record(world: &World) {
+    let new = json!({ "code": "assets:till", "asset": "EUR", "side": "debit" });
+    let gate = std::sync::Barrier::new(8);
+    let answers: Vec<(u16, Value)> = std::thread::scope(|scope| {
+        let openers: Vec<_> = (0..8)
+            .map(|_| {
+                let (client, new, gate) = (world.tenant.clone(), &new, &gate);
+                scope.spawn(move || {
+                    gate.wait();
+                    let answer = client.post("/v1/ledger/accounts", new);
+                    (answer.status, answer.body)
+                })
+            })
+            .collect();
+        openers.into_iter().map(|opener| opener.join().unwrap()).collect()
+    });
+    let mut statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 201]);
+    let account = id(&answers[0].1);
+    let act = |what: &str| {
+        let path = format!("/v1/ledger/accounts/{account}/{what}");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let (client, path) = (world.tenant.clone(), &path);
+                scope.spawn(move || client.post(path, &json!({})).expect(200));
+            }
+        });
+    };
+    for what in ["thaw", "freeze", "freeze", "thaw", "close", "close"] {
+        act(what);
+    }
+    let records = ["opened", "frozen", "thawed", "closed"];
+    let records = records.map(|what| format!("ledger.account_{what}"));
+    assert_eq!(world.server.records_about(&account), records);
 }
 
 fn a_chart_is_summed_at_every_place(world: &World) {

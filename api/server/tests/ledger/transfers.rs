@@ -112,6 +112,8 @@ fn refusals_have_the_ledgers_own_codes(world: &World) {
     let nobodys = json!({ "id": uuid() });
     let many = |count: usize| vec![leg(&bank, &ann, 1); count];
     let max = u128::MAX.to_string();
+    let mut never = pending(&bank, &ann, 1);
+    never["timeout_secs"] = json!(0);
     let cases = [
         (one("999999999", &ann, "1"), 404, "unknown_account"),
         (one("ann", &ann, "1"), 404, "unknown_account"),
@@ -129,6 +131,7 @@ fn refusals_have_the_ledgers_own_codes(world: &World) {
         (with("effective_on", json!("2026-13-01")), 422, "invalid_date"),
         (with("id", json!("ffffffff-0000-7000-8000-000000000000")), 422, "reserved_id"),
         (with("id", json!("17")), 422, "unprocessable"),
+        (never, 422, "invalid_date"),
         (about("post_pending", &nobodys), 404, "pending_not_found"),
         (about("void_pending", &nobodys), 404, "pending_not_found"),
         (about("reversal", &nobodys), 404, "original_not_found"),

@@ -136,6 +136,17 @@ impl Server {
         });
     }
 
+    /// The kinds of the audit records about a ledger account, in their order.
+    pub(crate) fn records_about(&self, account: &str) -> Vec<String> {
+        let sql = "SELECT kind FROM audit_records WHERE external_id LIKE $1 ORDER BY seq";
+        let name = format!("ledger-account:{account}:%");
+        let rows: Vec<(String,)> = self.runtime.block_on(async {
+            let mut tx = self.test_db.as_ref().unwrap().db.read().await.unwrap();
+            tx.fetch_all(sql, api_store::args![name]).await.unwrap()
+        });
+        rows.into_iter().map(|(kind,)| kind).collect()
+    }
+
     /// Does this while the ledger can be read and nothing can be posted.
     pub(crate) fn held_up<T>(&self, act: impl FnOnce() -> T) -> T {
         let lock = "LOCK TABLE ledger_commits IN EXCLUSIVE MODE";

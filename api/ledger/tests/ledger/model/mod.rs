@@ -76,8 +76,8 @@ async fn in_own_transactions(
 /// False when it is refused.
 pub(crate) async fn apply(ledger: &Ledger, tx: &mut Tx, id: AccountId, change: &Change) -> bool {
     let done = match change {
-        Change::Frozen(frozen) => ledger.set_frozen(tx, id, *frozen).await,
-        Change::Close => ledger.close_account(tx, id).await,
+        Change::Frozen(frozen) => ledger.set_frozen(tx, id, *frozen).await.map(drop),
+        Change::Close => ledger.close_account(tx, id).await.map(drop),
         Change::Floor(floor) => ledger.set_floor(tx, id, *floor).await,
         Change::Limit(limit) => ledger.set_limit(tx, id, limit).await,
         Change::Unlimit(window) => ledger.remove_limit(tx, id, *window).await,

@@ -77,6 +77,9 @@ pub(crate) struct AccountView {
     /// The place above it in the chart.
     parent: Option<String>,
     asset: String,
+    /// One unit of the asset is 10 to this power minor units; absent when the server no longer knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decimals: Option<u8>,
     side: SideView,
     /// Minor units, or `none`.
     floor: String,
@@ -91,9 +94,10 @@ pub(crate) struct AccountView {
     balance: BalanceView,
 }
 
-impl From<(Account, Balance)> for AccountView {
-    fn from((account, balance): (Account, Balance)) -> Self {
+impl AccountView {
+    fn new(app: &App, (account, balance): (Account, Balance)) -> Self {
         Self {
+            decimals: app.decimals(&account.asset),
             id: account.id.to_string(),
             parent: account.code.rsplit_once(':').map(|(parent, _)| parent.to_owned()),
             code: account.code,
@@ -164,7 +168,7 @@ pub(crate) async fn open(
 ) -> Result<(StatusCode, Json<AccountView>), Problem> {
     caller.require(Scope::Ledger)?;
     let new = body.value;
-    if !app.knows_asset(&new.asset) && api_ledger::iso4217_decimals(&new.asset).is_none() {
+    if app.decimals(&new.asset).is_none() {
         return Err(Error::from(Code::UnknownAsset).into());
     }
     let mut account =
@@ -174,16 +178,15 @@ pub(crate) async fn open(
     account.history = new.history.unwrap_or(true);
     account.external_id = new.external_id;
     let mut tx = app.db.begin().await?;
-    let before =
-        app.ledger.find_account(&mut tx, account.tenant, &account.code, &account.asset).await?;
-    let id = app.ledger.open_account(&mut tx, &account).await?;
-    if before.is_none() {
+    let (id, is_new) = app.ledger.open_or_find_account(&mut tx, &account).await?;
+    if is_new {
         let fields = [("code", account.code.as_str()), ("asset", &account.asset)];
         record(&app, &mut tx, &caller, "ledger.account_opened", id, &fields).await?;
     }
-    let view = found(&app, &mut tx, &caller, AccountNumber(id.get())).await?.into();
+    let view =
+        AccountView::new(&app, found(&app, &mut tx, &caller, AccountNumber(id.get())).await?);
     tx.commit().await?;
-    let status = if before.is_none() { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(view)))
 }
 
@@ -218,7 +221,7 @@ pub(crate) async fn get(
 ) -> Result<Json<AccountView>, Problem> {
     caller.require(Scope::Read)?;
     let mut tx = app.db.read().await?;
-    Ok(Json(found(&app, &mut tx, &caller, id).await?.into()))
+    Ok(Json(AccountView::new(&app, found(&app, &mut tx, &caller, id).await?)))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -228,7 +231,7 @@ pub(crate) struct AccountsQuery {
     /// Only this place of the chart and what is below it.
     #[serde(default)]
     under: String,
-    /// Only those with this name of your own; then there is one page.
+    /// Only those with this name of your own, the oldest first.
     #[serde(default)]
     external_id: String,
     /// The `next` of the page before.
@@ -258,23 +261,51 @@ pub(crate) async fn list(
     let limit = check_limit(query.limit)?;
     let tenant = caller.tenant.into();
     let mut tx = app.db.read().await?;
-    if !query.external_id.is_empty() {
-        let name = &query.external_id;
-        let found = app.ledger.accounts_by_external_id(&mut tx, tenant, name, limit).await?;
-        let items = found.into_iter().map(AccountView::from).collect();
-        return Ok(Json(AccountPage { items, next: None }));
+    let found = if query.external_id.is_empty() {
+        let after = read_place(&query.after)?;
+        app.ledger.accounts(&mut tx, tenant, &query.under, after, limit).await?
+    } else {
+        let (name, after) = (&query.external_id, read_number(&query.after)?);
+        app.ledger.accounts_by_external_id(&mut tx, tenant, name, after, limit).await?
+    };
+    let full = u32::try_from(found.len()).is_ok_and(|count| count >= limit);
+    let next = found.last().filter(|_| full).map(|(account, _)| {
+        if query.external_id.is_empty() {
+            format!("{} {}", account.code, account.asset)
+        } else {
+            account.id.to_string()
+        }
+    });
+    let items = found.into_iter().map(|found| AccountView::new(&app, found)).collect();
+    Ok(Json(AccountPage { items, next }))
+}
+
+fn no_next() -> Error {
+    Error::refuse(Code::BadRequest, "after is no next of a page of this list")
+}
+
+/// The code and asset of the last account of a page.
+fn read_place(after: &str) -> Result<(&str, &str), Error> {
+    if after.is_empty() {
+        return Ok(("", ""));
     }
     // Assets have no spaces in them, codes may: the last space is ours.
-    let after = query.after.rsplit_once(' ').unwrap_or(("", ""));
-    let found = app.ledger.accounts(&mut tx, tenant, &query.under, after, limit).await?;
-    let full = u32::try_from(found.len()).is_ok_and(|count| count >= limit);
-    let next = found.last().filter(|_| full);
-    let next = next.map(|(account, _)| format!("{} {}", account.code, account.asset));
-    Ok(Json(AccountPage { items: found.into_iter().map(AccountView::from).collect(), next }))
+    let place = after.rsplit_once(' ');
+    place.filter(|(code, asset)| !code.is_empty() && !asset.is_empty()).ok_or_else(no_next)
+}
+
+/// The number of the last account of a page.
+fn read_number(after: &str) -> Result<AccountId, Error> {
+    if after.is_empty() {
+        return Ok(AccountId::new(0));
+    }
+    let digits = Some(after).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|text| text.parse().ok());
+    number.map(AccountId::new).ok_or_else(no_next)
 }
 
 /// Refuses new movements on an account of your own, in both directions. Pending transfers can still
-/// be ended.
+/// be ended. Again it changes nothing, and is no further record.
 #[utoipa::path(post, path = "/v1/ledger/accounts/{id}/freeze", tag = "ledger", params(("id" = String, Path)),
     security(("api_key" = [])),
     responses((status = 200, body = AccountView), (status = "default", body = ProblemDocument)))]
@@ -307,10 +338,11 @@ async fn set_frozen(
     caller.require(Scope::Ledger)?;
     let mut tx = app.db.begin().await?;
     let account = own(app, &mut tx, caller, id).await?;
-    app.ledger.set_frozen(&mut tx, account.id, frozen).await?;
-    let kind = if frozen { "ledger.account_frozen" } else { "ledger.account_thawed" };
-    record(app, &mut tx, caller, kind, account.id, &[]).await?;
-    let view = found(app, &mut tx, caller, id).await?.into();
+    if app.ledger.set_frozen(&mut tx, account.id, frozen).await? {
+        let kind = if frozen { "ledger.account_frozen" } else { "ledger.account_thawed" };
+        record(app, &mut tx, caller, kind, account.id, &[]).await?;
+    }
+    let view = AccountView::new(app, found(app, &mut tx, caller, id).await?);
     tx.commit().await?;
     Ok(Json(view))
 }
@@ -327,9 +359,10 @@ pub(crate) async fn close(
     caller.require(Scope::Ledger)?;
     let mut tx = app.db.begin().await?;
     let account = own(&app, &mut tx, &caller, id).await?;
-    app.ledger.close_account(&mut tx, account.id).await?;
-    record(&app, &mut tx, &caller, "ledger.account_closed", account.id, &[]).await?;
-    let view = found(&app, &mut tx, &caller, id).await?.into();
+    if app.ledger.close_account(&mut tx, account.id).await? {
+        record(&app, &mut tx, &caller, "ledger.account_closed", account.id, &[]).await?;
+    }
+    let view = AccountView::new(&app, found(&app, &mut tx, &caller, id).await?);
     tx.commit().await?;
     Ok(Json(view))
 }
@@ -358,7 +391,7 @@ pub(crate) async fn set_floor(
     app.ledger.set_floor(&mut tx, account.id, floor).await?;
     let fields = [("floor", body.value.floor.as_str())];
     record(&app, &mut tx, &caller, "ledger.account_floor", account.id, &fields).await?;
-    let view = found(&app, &mut tx, &caller, id).await?.into();
+    let view = AccountView::new(&app, found(&app, &mut tx, &caller, id).await?);
     tx.commit().await?;
     Ok(Json(view))
 }

@@ -83,6 +83,9 @@ pub(crate) struct BalanceQuery {
 pub(crate) struct BalanceAsOf {
     account: String,
     asset: String,
+    /// One unit of the asset is 10 to this power minor units; absent when the server no longer knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decimals: Option<u8>,
     effective_on: Option<String>,
     recorded_at: Option<String>,
     #[serde(flatten)]
@@ -114,6 +117,7 @@ pub(crate) async fn balance(
     let balance = app.ledger.balance(&mut tx, account.id, as_of).await?;
     Ok(Json(BalanceAsOf {
         account: account.id.to_string(),
+        decimals: app.decimals(&account.asset),
         asset: account.asset,
         effective_on: day.map(|day| day.to_string()),
         recorded_at: query.recorded_at.map(|time| time.to_string()),
@@ -145,6 +149,9 @@ pub(crate) struct LedgerStatementQuery {
 pub(crate) struct LedgerStatement {
     account: String,
     asset: String,
+    /// One unit of the asset is 10 to this power minor units; absent when the server no longer knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decimals: Option<u8>,
     /// The posted balance before the first line.
     opening: String,
     lines: Vec<LedgerLine>,
@@ -240,6 +247,7 @@ pub(crate) async fn statement(
     }
     Ok(Json(LedgerStatement {
         account: account.id.to_string(),
+        decimals: app.decimals(&account.asset),
         asset: account.asset,
         opening: statement.opening.posted().to_string(),
         closing: statement.closing.posted().to_string(),

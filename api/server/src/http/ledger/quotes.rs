@@ -90,7 +90,7 @@ pub(crate) async fn create(
 
 fn read(app: &App, tenant: Uuid, new: NewQuote) -> Result<StoredQuote, Error> {
     for asset in [&new.sell, &new.buy] {
-        if !app.knows_asset(asset) && api_ledger::iso4217_decimals(asset).is_none() {
+        if app.decimals(asset).is_none() {
             return Err(Code::UnknownAsset.into());
         }
     }

@@ -121,7 +121,7 @@ pub(crate) struct TransferIn {
     /// For `post_pending`: how much of each leg; the rest is released.
     #[schema(value_type = Option<Vec<String>>)]
     amounts: Option<Vec<Minor>>,
-    /// For `pending`: after so many seconds it can no longer be posted; never when absent.
+    /// For `pending`: after so many seconds, at least 1, it can no longer be posted; never when absent.
     timeout_secs: Option<u32>,
     /// The kind of business, up to 64 bytes.
     #[serde(default)]
