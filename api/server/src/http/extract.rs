@@ -1,5 +1,6 @@
 //! Extractors whose refusals are problem documents.
 
+use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
 use axum::http::request::Parts;
@@ -62,18 +63,38 @@ impl<T: DeserializeOwned> FromRequest<App> for Bulk<T> {
     }
 }
 
+/// The bytes of a JSON body of many items, up to `server.bulk_body_bytes_max`, for who reads each item by
+/// itself.
+#[derive(Debug)]
+pub(crate) struct BulkBytes(pub(crate) Bytes);
+
+impl FromRequest<App> for BulkBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        Ok(Self(read_bytes(request, app.config.server.bulk_body_bytes_max).await?))
+    }
+}
+
 async fn read_json<T: DeserializeOwned>(request: Request, limit: usize) -> Result<T, Error> {
+    let bytes = read_bytes(request, limit).await?;
+    serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))
+}
+
+/// The refusal of a JSON body.
+pub(crate) fn unreadable(error: &serde_json::Error) -> Error {
+    let code = if error.is_data() { Code::Unprocessable } else { Code::BadRequest };
+    Error::refuse(code, error.to_string())
+}
+
+async fn read_bytes(request: Request, limit: usize) -> Result<Bytes, Error> {
     let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let is_json = |kind: &[u8]| kind.to_ascii_lowercase().starts_with(b"application/json");
     if !kind.is_some_and(is_json) {
         return Err(Code::UnsupportedMediaType.into());
     }
     let bytes = axum::body::to_bytes(request.into_body(), limit).await;
-    let bytes = bytes.map_err(|_| Error::from(Code::BodyTooLarge))?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let code = if error.is_data() { Code::Unprocessable } else { Code::BadRequest };
-        Error::refuse(code, error.to_string())
-    })
+    bytes.map_err(|_| Code::BodyTooLarge.into())
 }
 
 fn refuse(rejection: &JsonRejection) -> Error {

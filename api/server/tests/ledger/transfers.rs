@@ -16,6 +16,7 @@ on_both_engines! {
     pending_money_is_posted_in_part_or_whole_voided_or_expires
     a_transfer_is_reversed_once
     a_batch_answers_each_and_a_group_is_all_or_nothing
+    a_transfer_of_a_batch_that_cannot_be_read_is_named_and_refused_alone
     a_full_batch_of_8190_is_posted_in_one_call
     a_dry_run_answers_the_same_and_writes_nothing
     a_conversion_is_two_legs_and_rounds_where_it_is_told
@@ -243,12 +244,61 @@ fn a_batch_answers_each_and_a_group_is_all_or_nothing(world: &World) {
     assert_eq!(results(&done), ["executed", "executed"]);
     for (body, code) in [
         (json!({ "transfers": [] }), "unprocessable"),
-        (json!({ "transfers": [{ "legs": [] }] }), "unprocessable"),
+        (json!({ "transfers": {} }), "unprocessable"),
+        (json!({ "transfers": [transfer(&bank, &ann, 1)], "atomc": true }), "unprocessable"),
         (json!({ "transfers": vec![transfer(&bank, &ann, 1); 8191] }), "too_many_transfers"),
+        (json!({ "transfers": vec![0; 8191] }), "too_many_transfers"),
     ] {
         let answer = world.tenant.post("/v1/ledger/transfers/batch", &body);
         assert_eq!(answer.refusal(), (422, code));
     }
+    world.assert_balance(&ann, "0", "0", "0");
+}
+
+fn a_transfer_of_a_batch_that_cannot_be_read_is_named_and_refused_alone(world: &World) {
+    let (bank, ann) = world.bank_and_customer(0);
+    let post = |transfers: &[Value], atomic: bool| {
+        let body = json!({ "transfers": transfers, "atomic": atomic });
+        world.tenant.post("/v1/ledger/transfers/batch", &body)
+    };
+    let with = |name: &str, value: Value| {
+        let mut body = transfer(&bank, &ann, 1);
+        body[name] = value;
+        body
+    };
+    let unreadable = [
+        (with("kind", json!("transfr")), "unknown variant `transfr`"),
+        (with("kind", json!(5)), "expected value"),
+        (with("timeout_secs", json!(-1)), "invalid value"),
+        (with("legs", json!([{ "debit": bank, "credit": ann, "amount": 1 }])), "invalid type"),
+        (with("memo", json!("x")), "unknown field `memo`"),
+        (with("target", json!("17")), "UUID"),
+    ];
+    for (number, (bad, why)) in (1..).zip(unreadable) {
+        let transfers = [transfer(&bank, &ann, 1), bad.clone(), transfer(&bank, &ann, 1)];
+        let answer = post(&transfers, true).expect(200);
+        assert_eq!(results(&answer), ["group_refused", "unprocessable", "group_refused"]);
+        let answer = post(&transfers, false).expect(200);
+        assert_eq!(results(&answer), ["executed", "unprocessable", "executed"]);
+        let result = &answer["results"][1];
+        let detail = result["detail"].as_str().unwrap();
+        assert!(detail.starts_with("transfers[1]: ") && detail.contains(why), "{detail}");
+        assert!(!detail.contains("column"), "{detail}");
+        assert_eq!(result["id"], bad["id"]);
+        assert_eq!(answer["refused"], 1);
+        let posted = (2 * number).to_string();
+        world.assert_balance(&ann, &posted, "0", &posted);
+    }
+    // Without an id there is no name for the result.
+    let unnamed = [json!({ "legs": [] }), with("id", Value::Null), with("id", json!("17"))];
+    let odd = [json!(5), json!({ "kind": 5 })];
+    for bad in unnamed.iter().chain(&odd) {
+        let answer = post(&[transfer(&bank, &ann, 1), bad.clone()], false);
+        assert_eq!(answer.refusal(), (400, "bad_request"), "{bad}");
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.starts_with("transfers[1]"), "{detail}");
+    }
+    world.assert_balance(&ann, "12", "0", "12");
 }
 
 fn a_full_batch_of_8190_is_posted_in_one_call(world: &World) {

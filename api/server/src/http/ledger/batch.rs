@@ -2,6 +2,7 @@ use api_ledger::{Posted, Refusal, Transfer};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ use super::wire::{ResultView, TransferIn};
 use crate::app::App;
 use crate::error::{Code, Error, Failure};
 use crate::http::auth::{Caller, Scope};
-use crate::http::extract::Bulk;
+use crate::http::extract::{BulkBytes, unreadable};
 use crate::http::idempotency::{Key, ids_alone};
 use crate::http::problem::{Problem, ProblemDocument};
 
@@ -36,7 +37,85 @@ pub(crate) struct BatchView {
     refused: usize,
 }
 
-/// A batch as it was read: each id with its transfer, or why it is none.
+/// The same, of transfers that are read one by one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Loose<'a> {
+    #[serde(borrow)]
+    transfers: Vec<&'a RawValue>,
+    #[serde(default)]
+    atomic: bool,
+}
+
+/// The id of a transfer whose other fields cannot be read.
+#[derive(Deserialize)]
+struct Named {
+    id: Option<Uuid>,
+}
+
+/// A batch as it came: each id with its transfer, or why that cannot be read.
+struct Sent {
+    transfers: Vec<(Uuid, Result<TransferIn, Failure>)>,
+    atomic: bool,
+}
+
+impl Sent {
+    /// Reads the whole at once, and only when that fails each transfer by itself, so that one that cannot be
+    /// read is refused alone. All need an id, which names their result.
+    fn parse(body: &[u8]) -> Result<Self, Error> {
+        let error = match serde_json::from_slice::<Batch>(body) {
+            Ok(Batch { transfers, atomic }) => {
+                check_count(transfers.len())?;
+                let named = |(index, transfer): (usize, TransferIn)| {
+                    Ok((transfer.id().ok_or_else(|| no_id(index))?, Ok(transfer)))
+                };
+                let transfers = transfers.into_iter().enumerate().map(named);
+                return Ok(Self { transfers: transfers.collect::<Result<_, Error>>()?, atomic });
+            }
+            Err(error) => error,
+        };
+        let loose = serde_json::from_slice::<Loose<'_>>(body);
+        let Loose { transfers, atomic } = loose.map_err(|_| unreadable(&error))?;
+        check_count(transfers.len())?;
+        let transfers = transfers.into_iter().enumerate();
+        let transfers = transfers.map(|(index, one)| read_one(index, one.get()));
+        Ok(Self { transfers: transfers.collect::<Result<_, Error>>()?, atomic })
+    }
+}
+
+fn check_count(transfers: usize) -> Result<(), Error> {
+    match transfers {
+        0 => Err(Error::refuse(Code::Unprocessable, "there are no transfers")),
+        1..=api_ledger::TRANSFERS_MAX => Ok(()),
+        _ => Err(Code::TooManyTransfers.into()),
+    }
+}
+
+fn no_id(index: usize) -> Error {
+    Error::refuse(Code::BadRequest, format!("transfers[{index}] has no id"))
+}
+
+fn read_one(index: usize, one: &str) -> Result<(Uuid, Result<TransferIn, Failure>), Error> {
+    let error = match serde_json::from_str::<TransferIn>(one) {
+        Ok(transfer) => return Ok((transfer.id().ok_or_else(|| no_id(index))?, Ok(transfer))),
+        Err(error) => error,
+    };
+    let named = serde_json::from_str::<Named>(one);
+    let named = named.map_err(|error| {
+        Error::refuse(Code::BadRequest, format!("transfers[{index}]: {}", reason(&error)))
+    })?;
+    let detail = format!("transfers[{index}]: {}", reason(&error));
+    let id = named.id.ok_or_else(|| no_id(index))?;
+    Ok((id, Err(Failure::new(Code::Unprocessable, detail))))
+}
+
+/// Without the position, which would be within the transfer and not within the body.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+}
+
+/// A batch as the ledger takes it: each id with its transfer, or why it is none.
 struct Items {
     ids: Vec<Uuid>,
     read: Vec<Result<Transfer, Failure>>,
@@ -46,21 +125,12 @@ struct Items {
 type Results = Vec<Result<Posted, Refusal>>;
 
 impl Items {
-    fn read(tenant: Uuid, batch: Batch) -> Result<Self, Error> {
-        if batch.transfers.is_empty() {
-            return Err(Error::refuse(Code::Unprocessable, "there are no transfers"));
-        }
-        if batch.transfers.len() > api_ledger::TRANSFERS_MAX {
-            return Err(Code::TooManyTransfers.into());
-        }
-        let mut ids = Vec::with_capacity(batch.transfers.len());
-        for transfer in &batch.transfers {
-            let id = transfer.id();
-            ids.push(id.ok_or_else(|| Error::refuse(Code::Unprocessable, "a transfer has no id"))?);
-        }
-        let read = batch.transfers.into_iter().zip(&ids);
-        let read = read.map(|(transfer, id)| transfer.read(tenant, *id)).collect();
-        Ok(Self { ids, read, atomic: batch.atomic })
+    fn read(tenant: Uuid, sent: Sent) -> Self {
+        let read = |(id, one): (Uuid, Result<TransferIn, Failure>)| {
+            (id, one.and_then(|transfer| transfer.read(tenant, id)))
+        };
+        let (ids, read) = sent.transfers.into_iter().map(read).unzip();
+        Self { ids, read, atomic: sent.atomic }
     }
 
     /// The transfers to be sent to the ledger: all that can be read; none of a group with one that
@@ -101,7 +171,7 @@ impl Items {
 }
 
 /// Posts up to 8,190 transfers in one commit: each by itself with its own result, or all or nothing.
-/// The answer is 200 also when some or all were refused: look at each. The transfers' ids make it safe to
+/// The answer is 200 also when some or all were refused, or could not be read: look at each. The transfers' ids make it safe to
 /// send again; an `Idempotency-Key` beside them is refused.
 #[utoipa::path(post, path = "/v1/ledger/transfers/batch", tag = "ledger", request_body = Batch,
     security(("api_key" = [])),
@@ -110,11 +180,11 @@ pub(crate) async fn post(
     State(app): State<App>,
     caller: Caller,
     key: Option<Key>,
-    Bulk(batch): Bulk<Batch>,
+    BulkBytes(body): BulkBytes,
 ) -> Result<Json<BatchView>, Problem> {
     caller.require(Scope::Ledger)?;
     ids_alone(key.as_ref())?;
-    let items = Items::read(caller.tenant, batch)?;
+    let items = Items::read(caller.tenant, Sent::parse(&body)?);
     let transfers = items.transfers();
     let results = match (transfers.is_empty(), items.atomic) {
         (true, _) => Vec::new(),
@@ -133,11 +203,11 @@ pub(crate) async fn dry_run(
     State(app): State<App>,
     caller: Caller,
     key: Option<Key>,
-    Bulk(batch): Bulk<Batch>,
+    BulkBytes(body): BulkBytes,
 ) -> Result<Json<BatchView>, Problem> {
     caller.require(Scope::Ledger)?;
     ids_alone(key.as_ref())?;
-    let items = Items::read(caller.tenant, batch)?;
+    let items = Items::read(caller.tenant, Sent::parse(&body)?);
     let transfers = items.transfers();
     let results = match (transfers.is_empty(), items.atomic) {
         (true, _) => Vec::new(),
