@@ -125,9 +125,9 @@ impl Webhooks {
             next_at = now.saturating_add(wait);
         } else {
             report.dead = report.dead.saturating_add(1);
-            let letter =
-                DeadLetter { sequence, attempts: due.attempts, last_error: reason.clone() };
-            repo::insert_dead_letter(&mut tx, due.id, &letter, now).await?;
+            let (attempts, last_error) = (due.attempts, reason.clone());
+            let letter = DeadLetter { sequence, attempts, last_error, created_at: now };
+            repo::insert_dead_letter(&mut tx, due.id, &letter).await?;
             due.last_sequence = sequence;
             due.attempts = 0;
         }
@@ -183,8 +183,9 @@ impl Webhooks {
             }
             (Err(error), None) => {
                 report.dead = report.dead.saturating_add(1);
-                let letter = DeadLetter { sequence, attempts, last_error: error.to_string() };
-                repo::insert_dead_letter(&mut tx, due.id, &letter, now).await?;
+                let last_error = error.to_string();
+                let letter = DeadLetter { sequence, attempts, last_error, created_at: now };
+                repo::insert_dead_letter(&mut tx, due.id, &letter).await?;
                 repo::remove_replay(&mut tx, due.id, sequence, false).await?;
             }
         }

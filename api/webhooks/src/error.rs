@@ -24,6 +24,9 @@ pub enum WebhookError {
     /// No such receiver in this tenant.
     #[error("there is no such webhook endpoint")]
     UnknownEndpoint,
+    /// The secret before the last rotation still signs, and would be lost by another one.
+    #[error("the secret before the last rotation still signs: drop it before you rotate again")]
+    OldSecret,
     /// A delivery stopped.
     #[error("a delivery stopped")]
     Stopped,

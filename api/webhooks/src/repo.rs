@@ -36,6 +36,8 @@ pub struct DeadLetter {
     pub attempts: i64,
     /// Why the last attempt failed.
     pub last_error: String,
+    /// When it was given up, in seconds since 1970.
+    pub created_at: i64,
 }
 
 /// A receiver to be registered.
@@ -156,10 +158,11 @@ pub(crate) async fn exists(tx: &mut Tx, tenant: TenantId, id: Uuid) -> Result<bo
     Ok(row.is_some())
 }
 
-pub(crate) async fn rotate(tx: &mut Tx, id: Uuid, sealed: Vec<u8>) -> Result<(), StoreError> {
-    let sql = "UPDATE webhook_endpoints SET old_secret = secret, secret = $2 WHERE id = $1";
-    tx.execute(sql, args![id, sealed]).await?;
-    Ok(())
+/// False when the secret before the last rotation still signs.
+pub(crate) async fn rotate(tx: &mut Tx, id: Uuid, sealed: Vec<u8>) -> Result<bool, StoreError> {
+    let sql = "UPDATE webhook_endpoints SET old_secret = secret, secret = $2
+         WHERE id = $1 AND old_secret IS NULL";
+    Ok(tx.execute(sql, args![id, sealed]).await? == 1)
 }
 
 /// Removes the endpoint and all that waits for it.
@@ -253,13 +256,13 @@ pub(crate) async fn insert_dead_letter(
     tx: &mut Tx,
     endpoint: Uuid,
     letter: &DeadLetter,
-    now: i64,
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO webhook_dead_letters (endpoint, sequence, attempts, last_error,
              created_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (endpoint, sequence) DO UPDATE SET attempts = excluded.attempts,
              last_error = excluded.last_error, created_at = excluded.created_at";
-    let values = args![endpoint, letter.sequence, letter.attempts, &letter.last_error, now];
+    let DeadLetter { sequence, attempts, last_error, created_at } = letter;
+    let values = args![endpoint, *sequence, *attempts, last_error, *created_at];
     tx.execute(sql, values).await?;
     Ok(())
 }
@@ -270,23 +273,34 @@ pub(crate) async fn dead_letters(
     after: i64,
     limit: u32,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let sql = "SELECT sequence, attempts, last_error FROM webhook_dead_letters
+    let sql = "SELECT sequence, attempts, last_error, created_at FROM webhook_dead_letters
          WHERE endpoint = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
-    let rows: Vec<(i64, i64, String)> = tx.fetch_all(sql, args![endpoint, after, limit]).await?;
-    let read = |(sequence, attempts, last_error)| DeadLetter { sequence, attempts, last_error };
+    let rows: Vec<(i64, i64, String, i64)> =
+        tx.fetch_all(sql, args![endpoint, after, limit]).await?;
+    let read = |(sequence, attempts, last_error, created_at)| DeadLetter {
+        sequence,
+        attempts,
+        last_error,
+        created_at,
+    };
     Ok(rows.into_iter().map(read).collect())
 }
 
-pub(crate) async fn insert_replay(
+/// Sends the places from `first` to `last` again.
+pub(crate) async fn insert_replays(
     tx: &mut Tx,
     endpoint: Uuid,
-    sequence: i64,
+    (first, last): (i64, i64),
     now: i64,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO webhook_replays (endpoint, sequence, attempts, next_at)
-         VALUES ($1, $2, 0, $3)
+    let sql = "WITH RECURSIVE places (place) AS (
+             SELECT CAST($2 AS BIGINT) WHERE $2 <= $3
+             UNION ALL SELECT place + 1 FROM places WHERE place < $3
+         )
+         INSERT INTO webhook_replays (endpoint, sequence, attempts, next_at)
+         SELECT $1, place, 0, $4 FROM places WHERE TRUE
          ON CONFLICT (endpoint, sequence) DO UPDATE SET attempts = 0, next_at = excluded.next_at";
-    tx.execute(sql, args![endpoint, sequence, now]).await?;
+    tx.execute(sql, args![endpoint, first, last, now]).await?;
     Ok(())
 }
 

@@ -119,6 +119,7 @@ impl Webhooks {
     /// Gives the receiver a new secret; the old one signs too until it is dropped.
     ///
     /// # Errors
+    /// [`WebhookError::OldSecret`] as long as the one of an earlier rotation is not dropped,
     /// [`WebhookError::UnknownEndpoint`], [`WebhookError::Store`].
     pub async fn rotate_secret(
         &self,
@@ -128,7 +129,9 @@ impl Webhooks {
     ) -> Result<Secret, WebhookError> {
         known(tx, tenant, id).await?;
         let secret = Secret::generate().ok_or(SendError::Client)?;
-        repo::rotate(tx, id, self.vault.seal(id, &secret)?).await?;
+        if !repo::rotate(tx, id, self.vault.seal(id, &secret)?).await? {
+            return Err(WebhookError::OldSecret);
+        }
         Ok(secret)
     }
 
@@ -228,9 +231,9 @@ impl Webhooks {
         if first < 1 || last < first || last.saturating_sub(first) >= REPLAY_MAX {
             return Err(WebhookError::Range);
         }
-        for sequence in first..=last {
-            repo::insert_replay(tx, id, sequence, self.now()).await?;
-        }
+        // What is not there yet is brought by the stream.
+        let last = last.min(self.ledger.last_event(tx, tenant).await?);
+        repo::insert_replays(tx, id, (first, last), self.now()).await?;
         Ok(repo::wake(tx, id, self.now()).await?)
     }
 

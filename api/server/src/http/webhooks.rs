@@ -46,7 +46,9 @@ impl From<WebhookError> for Error {
             WebhookError::Url(error) => Self::refuse(Code::InvalidUrl, error.to_string()),
             WebhookError::UnknownEndpoint => missing("webhook endpoint"),
             WebhookError::Range => Self::refuse(Code::Unprocessable, error.to_string()),
-            WebhookError::TooMany => Self::refuse(Code::InvalidState, error.to_string()),
+            WebhookError::TooMany | WebhookError::OldSecret => {
+                Self::refuse(Code::InvalidState, error.to_string())
+            }
             WebhookError::Vault(_) | WebhookError::Stopped => Self::internal(error),
         }
     }
@@ -215,7 +217,8 @@ pub(crate) struct NewSecret {
 }
 
 /// Makes a new secret. From now on the new one and the one before both sign every message, until the
-/// old one is dropped: replace it in the receiver in between.
+/// old one is dropped: replace it in the receiver in between. Until then a further rotation is refused
+/// (`invalid_state`): it would end the secret that the receiver may still use.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret", tag = "webhooks", params(("id" = Uuid, Path)),
     security(("api_key" = [])),
     responses((status = 200, body = NewSecret), (status = "default", body = ProblemDocument)))]
@@ -319,7 +322,7 @@ pub(crate) async fn replay(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeadLettersQuery {
-    /// The last `sequence` of the page before; 0 to begin.
+    /// The `next` of the page before; 0 to begin.
     #[serde(default)]
     after: i64,
     /// At most this many, 1 to 500; 100 when absent.
@@ -335,31 +338,44 @@ pub(crate) struct DeadLetterView {
     attempts: i64,
     /// Why the last attempt failed.
     last_error: String,
+    /// When it was given up.
+    created_at: String,
 }
 
 impl From<DeadLetter> for DeadLetterView {
     fn from(letter: DeadLetter) -> Self {
-        let DeadLetter { sequence, attempts, last_error } = letter;
-        Self { sequence, attempts, last_error }
+        let DeadLetter { sequence, attempts, last_error, created_at } = letter;
+        let created_at = super::views::time(created_at.saturating_mul(MS_PER_SECOND));
+        Self { sequence, attempts, last_error, created_at }
     }
 }
 
-/// The events that were given up after the last attempt.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeadLetterPage {
+    items: Vec<DeadLetterView>,
+    /// Give this as `after` for the next page; absent at the end.
+    next: Option<i64>,
+}
+
+/// The events that were given up after the last attempt, in the order of their places.
 #[utoipa::path(get, path = "/v1/webhooks/{id}/dead-letters", tag = "webhooks",
     params(("id" = Uuid, Path), DeadLettersQuery), security(("api_key" = [])),
-    responses((status = 200, body = Vec<DeadLetterView>), (status = "default", body = ProblemDocument)))]
+    responses((status = 200, body = DeadLetterPage), (status = "default", body = ProblemDocument)))]
 pub(crate) async fn dead_letters(
     State(app): State<App>,
     caller: Caller,
     Params(id): Params<Uuid>,
     Args(query): Args<DeadLettersQuery>,
-) -> Result<Json<Vec<DeadLetterView>>, Problem> {
+) -> Result<Json<DeadLetterPage>, Problem> {
     caller.require(Scope::Read)?;
     let limit = check_limit(query.limit)?;
     let mut tx = app.db.read().await?;
     let tenant = caller.tenant.into();
     let found = webhooks(&app)?.dead_letters(&mut tx, tenant, id, query.after, limit).await?;
-    Ok(Json(found.into_iter().map(DeadLetterView::from).collect()))
+    let full = u32::try_from(found.len()).is_ok_and(|count| count >= limit);
+    let next = found.last().filter(|_| full).map(|letter| letter.sequence);
+    let items = found.into_iter().map(DeadLetterView::from).collect();
+    Ok(Json(DeadLetterPage { items, next }))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

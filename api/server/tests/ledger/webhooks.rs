@@ -16,6 +16,8 @@ use crate::world::{World, about, id, pending, transfer, unique};
 on_both_engines! {
     a_delivery_is_verified_by_the_specifications_library
     a_receiver_is_paused_replayed_and_removed
+    events_that_were_given_up_are_listed_by_page_and_sent_again
+    a_second_rotation_waits_until_the_old_secret_is_dropped
     a_receiver_and_a_reader_choose_types_of_events
     the_receiver_of_the_page_takes_what_is_ours_and_nothing_else
     promise_34_nobody_sees_or_moves_another_tenants_receiver
@@ -218,7 +220,8 @@ fn a_receiver_is_paused_replayed_and_removed(world: &World) {
     world.post(&transfer(&bank, &ann, 1)).expect(201);
     let shown = world.tenant.wait_for(&path, |hook| hook["attempts"].as_i64() > Some(0));
     assert_eq!(shown["last_error"], "the receiver answered 500");
-    assert_eq!(world.tenant.get(&format!("{path}/dead-letters")).expect(200), json!([]));
+    let letters = world.tenant.get(&format!("{path}/dead-letters")).expect(200);
+    assert_eq!(letters, json!({ "items": [], "next": null }));
     let retried = act(world, &hook, "dead-letters/retry").expect(202);
     assert_eq!(retried["count"], 0);
     receiver.status.store(410, Ordering::SeqCst);
@@ -234,6 +237,54 @@ fn a_receiver_is_paused_replayed_and_removed(world: &World) {
         let answer = world.tenant.post("/v1/webhooks", &json!({ "url": url }));
         assert_eq!(answer.refusal(), (status, code), "{url}");
     }
+}
+
+fn events_that_were_given_up_are_listed_by_page_and_sent_again(world: &World) {
+    let receiver = Receiver::start();
+    let (hook, _) = create(world, &receiver);
+    let (bank, ann) = world.bank_and_customer(7);
+    for _ in 0..4 {
+        world.post(&transfer(&bank, &ann, 1)).expect(201);
+    }
+    assert_eq!(receiver.places(5), [1, 2, 3, 4, 5]);
+    world.server.give_up(&hook, 2..=4);
+    let path = format!("/v1/webhooks/{hook}/dead-letters");
+    let first = world.tenant.get(&format!("{path}?limit=2")).expect(200);
+    let letter = |sequence: i64| {
+        json!({
+            "sequence": sequence, "attempts": 10, "last_error": "the receiver answered 500",
+            "created_at": "2026-03-01T12:00:00Z",
+        })
+    };
+    assert_eq!(first, json!({ "items": [letter(2), letter(3)], "next": 3 }));
+    let rest = world.tenant.get(&format!("{path}?limit=2&after=3")).expect(200);
+    assert_eq!(rest, json!({ "items": [letter(4)], "next": null }));
+    assert_eq!(act(world, &hook, "dead-letters/retry").expect(202)["count"], 3);
+    assert_eq!(receiver.places(3), [2, 3, 4]);
+    world.tenant.wait_for(&path, |page| page["items"] == json!([]));
+
+    // A range that goes past the end is what there is of it, all in one statement.
+    let replay = json!({ "first": 3, "last": 10_002 });
+    let replayed = world.tenant.post(&format!("/v1/webhooks/{hook}/replay"), &replay);
+    assert_eq!(replayed.status, 202);
+    assert_eq!(receiver.places(3), [3, 4, 5]);
+    let replay = json!({ "first": 6, "last": 7 });
+    let replayed = world.tenant.post(&format!("/v1/webhooks/{hook}/replay"), &replay);
+    assert_eq!(replayed.status, 202);
+    world.post(&transfer(&bank, &ann, 1)).expect(201);
+    assert_eq!(receiver.places(1), [6], "once");
+}
+
+fn a_second_rotation_waits_until_the_old_secret_is_dropped(world: &World) {
+    let receiver = Receiver::start();
+    let (hook, first) = create(world, &receiver);
+    let second = act(world, &hook, "rotate-secret").expect(200);
+    let stored = world.server.stored_webhook_secrets(&hook);
+    assert_eq!(act(world, &hook, "rotate-secret").refusal(), (409, "invalid_state"));
+    assert_eq!(world.server.stored_webhook_secrets(&hook), stored, "both live on");
+    act(world, &hook, "drop-old-secret").expect(200);
+    let third = act(world, &hook, "rotate-secret").expect(200);
+    assert!(third != second && third["secret"] != first.as_str());
 }
 
 fn a_receiver_and_a_reader_choose_types_of_events(world: &World) {

@@ -147,6 +147,19 @@ impl Server {
         rows.into_iter().map(|(kind,)| kind).collect()
     }
 
+    /// Lets these events be given up for a webhook endpoint, as after the last attempt.
+    pub(crate) fn give_up(&self, endpoint: &str, events: std::ops::RangeInclusive<i64>) {
+        let sql = "INSERT INTO webhook_dead_letters (endpoint, sequence, attempts, last_error, created_at) \
+                   VALUES ($1, $2, 10, 'the receiver answered 500', 1772366400)";
+        self.runtime.block_on(async {
+            let mut tx = self.test_db.as_ref().unwrap().db.begin().await.unwrap();
+            for event in events {
+                tx.execute(sql, api_store::args![endpoint, event]).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+        });
+    }
+
     /// Does this while the ledger can be read and nothing can be posted.
     pub(crate) fn held_up<T>(&self, act: impl FnOnce() -> T) -> T {
         let lock = "LOCK TABLE ledger_commits IN EXCLUSIVE MODE";
