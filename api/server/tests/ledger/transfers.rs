@@ -353,11 +353,13 @@ fn a_conversion_is_two_legs_and_rounds_where_it_is_told(world: &World) {
         "valid_secs": 60,
     });
     let shown = world.tenant.post("/v1/ledger/quotes", &quote).expect(201);
-    assert_eq!(world.tenant.post("/v1/ledger/quotes", &quote).expect(201), shown);
+    assert_eq!(shown["used"], false);
+    assert_eq!(world.tenant.post("/v1/ledger/quotes", &quote).expect(200), shown);
     let mut other = quote.clone();
     other["numerator"] = json!("77778");
     let answer = world.tenant.post("/v1/ledger/quotes", &other);
-    assert_eq!(answer.refusal(), (409, "transfer_id_conflict"));
+    assert_eq!(answer.refusal(), (409, "already_exists"));
+    assert!(answer.body["detail"].as_str().unwrap().contains("another quote"), "{answer:?}");
     let path = format!("/v1/ledger/quotes/{}", quote["id"].as_str().unwrap());
     assert_eq!(world.tenant.get(&path).expect(200), shown);
 
@@ -373,7 +375,11 @@ fn a_conversion_is_two_legs_and_rounds_where_it_is_told(world: &World) {
     assert_eq!(world.tenant.post(&convert, &wrong).refusal(), (404, "unknown_account"));
     let done = world.tenant.post(&convert, &body).expect(201);
     assert_eq!((&done["id"], &done["status"]), (&quote["id"], &json!("executed")));
-    assert_eq!(world.tenant.post(&convert, &body).expect(200)["status"], "already_applied");
+    let again = world.tenant.post(&convert, &body);
+    assert!(again.head.contains("idempotency-replayed: true"), "{again:?}");
+    assert_eq!(again.expect(200)["status"], "already_applied");
+    assert_eq!(world.tenant.get(&path).expect(200)["used"], true);
+    assert_eq!(world.tenant.post("/v1/ledger/quotes", &quote).expect(200)["used"], true);
     let mut more = body.clone();
     more["amount"] = json!("102");
     let answer = world.tenant.post(&convert, &more);
@@ -383,6 +389,17 @@ fn a_conversion_is_two_legs_and_rounds_where_it_is_told(world: &World) {
     world.assert_balance(&ann_cny, "785", "0", "785");
     world.assert_balance(&rounding, "1", "0", "1");
     world.assert_balance(&position_cny, "786", "0", "786");
+
+    let mut taken = quote.clone();
+    let paid = transfer(&bank, &ann, 0);
+    assert_eq!(world.refused(&paid), (400, "zero_amount".into()));
+    taken["id"] = paid["id"].clone();
+    world.tenant.post("/v1/ledger/quotes", &taken).expect(201);
+    let paid = transfer(&bank, &ann, 1);
+    world.post(&paid).expect(201);
+    taken["id"] = paid["id"].clone();
+    let answer = world.tenant.post("/v1/ledger/quotes", &taken);
+    assert_eq!(answer.refusal(), (409, "transfer_id_conflict"), "it could never be used");
 
     let mut late = quote.clone();
     (late["id"], late["valid_secs"]) = (json!(uuid()), json!(1));

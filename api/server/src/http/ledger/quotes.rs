@@ -1,4 +1,5 @@
 use api_ledger::{ConversionAccounts, ConversionError, Quote};
+use api_store::Tx;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -50,11 +51,14 @@ pub(crate) struct QuoteView {
     denominator: String,
     /// After this time it is refused.
     expires_at: String,
+    /// True when a transfer has its id, so that it cannot be used any more.
+    used: bool,
 }
 
-impl From<StoredQuote> for QuoteView {
-    fn from(quote: StoredQuote) -> Self {
+impl QuoteView {
+    fn new(quote: StoredQuote, used: bool) -> Self {
         Self {
+            used,
             id: quote.id,
             sell: quote.sell,
             buy: quote.buy,
@@ -65,10 +69,12 @@ impl From<StoredQuote> for QuoteView {
     }
 }
 
-/// Keeps a price that you promise, until it expires or is used. The same request again finds it.
+/// Keeps a price that you promise, until it expires or is used. The same request again finds it; another one
+/// with its id is refused (`already_exists`).
 #[utoipa::path(post, path = "/v1/ledger/quotes", tag = "ledger", request_body = NewQuote,
     security(("api_key" = [])),
-    responses((status = 201, body = QuoteView), (status = "default", body = ProblemDocument)))]
+    responses((status = 201, body = QuoteView), (status = 200, body = QuoteView, description = "It was there before"),
+        (status = "default", body = ProblemDocument)))]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -77,15 +83,27 @@ pub(crate) async fn create(
     caller.require(Scope::Ledger)?;
     let quote = read(&app, caller.tenant, body.value)?;
     let mut tx = app.db.begin().await?;
+    let used = is_used(&app, &mut tx, &caller, quote.id).await?;
     if quotes::insert(&mut tx, &quote).await? {
+        if used {
+            return Err(Error::from(Code::TransferIdConflict).into());
+        }
         tx.commit().await?;
-        return Ok((StatusCode::CREATED, Json(quote.into())));
+        return Ok((StatusCode::CREATED, Json(QuoteView::new(quote, used))));
     }
     let earlier = quotes::get(&mut tx, caller.tenant, quote.id).await?;
     match earlier.filter(|earlier| earlier.is_same(&quote)) {
-        Some(earlier) => Ok((StatusCode::CREATED, Json(earlier.into()))),
-        None => Err(Error::from(Code::TransferIdConflict).into()),
+        Some(earlier) => Ok((StatusCode::OK, Json(QuoteView::new(earlier, used)))),
+        None => {
+            let detail = "there is another quote with this id; use a new id for a new quote";
+            Err(Error::refuse(Code::AlreadyExists, detail).into())
+        }
     }
+}
+
+/// True when a transfer has the quote's id.
+async fn is_used(app: &App, tx: &mut Tx, caller: &Caller, id: Uuid) -> Result<bool, Error> {
+    Ok(app.ledger.transfer(tx, caller.tenant.into(), id.into()).await?.is_some())
 }
 
 fn read(app: &App, tenant: Uuid, new: NewQuote) -> Result<StoredQuote, Error> {
@@ -131,7 +149,9 @@ pub(crate) async fn get(
     caller.require(Scope::Read)?;
     let mut tx = app.db.read().await?;
     let quote = quotes::get(&mut tx, caller.tenant, id).await?;
-    Ok(Json(quote.ok_or_else(|| missing("quote"))?.into()))
+    let quote = quote.ok_or_else(|| missing("quote"))?;
+    let used = is_used(&app, &mut tx, &caller, id).await?;
+    Ok(Json(QuoteView::new(quote, used)))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
