@@ -190,6 +190,18 @@ impl Generator {
         groups
     }
 
+    /// Limits that are reached now and then.
+    pub(crate) fn first_limits(&self) -> Vec<(AccountId, Change)> {
+        let limit = |window_secs, count, sum| VelocityLimit {
+            window_secs,
+            count_max: Some(count),
+            sum_max: Some(sum),
+        };
+        let limits = [limit(20, 2, 60), limit(45, 5, 110)].map(Change::Limit);
+        let of = |at: usize| limits.clone().map(|change| (self.accounts[0][at], change));
+        [1, 2, 3].into_iter().flat_map(of).collect()
+    }
+
     pub(crate) fn change(&mut self) -> (AccountId, Change) {
         let at = usize::from(self.once_in(4));
         let among = self.accounts[at].clone();

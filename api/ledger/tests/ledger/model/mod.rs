@@ -200,8 +200,11 @@ impl Model {
     }
 
     async fn change_accounts(&mut self) {
-        for _ in 0..self.generator.random.random_range(0..6) {
-            let (id, change) = self.generator.change();
+        let first = self.first.is_empty();
+        let mut changes = if first { self.generator.first_limits() } else { Vec::new() };
+        let more = self.generator.random.random_range(0..6);
+        changes.extend((0..more).map(|_| self.generator.change()));
+        for (id, change) in changes {
             let ledger = self.generator.pick(&[self.fixture.ledger.clone(), self.other.clone()]);
             let mut tx = ledger.db().begin().await.unwrap();
             let done = apply(&ledger, &mut tx, id, &change).await;
