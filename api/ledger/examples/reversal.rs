@@ -33,7 +33,8 @@ pub(crate) async fn main() -> anyhow::Result<()> {
         Transfer::new(bank, id(), legs).with_code("withdrawal")
     };
     let tried = ledger.dry_run(&[withdrawal(150), withdrawal(100)]).await?;
-    assert_eq!(tried[0], Err(Refusal::InsufficientFunds));
+    let cause = Box::new(Refusal::InsufficientFunds);
+    assert_eq!(tried[0], Err(Refusal::AtLeg { leg: 1, cause }), "the fee is too much");
     assert!(tried[1].is_ok());
 
     let balance = async |id| {

@@ -78,16 +78,52 @@ pub enum Refusal {
     /// The request came after its `not_after`.
     #[error("the request came too late")]
     TooLate,
+    /// One of several legs was refused. A transfer with one leg is refused without this.
+    #[error("leg {leg}: {cause}")]
+    AtLeg {
+        /// Which one, from zero. Those of a reversal count from the last leg of the original, and the ends of
+        /// a pending transfer have its legs.
+        leg: u32,
+        /// Why. It is not of this kind itself.
+        cause: Box<Refusal>,
+    },
     /// Another transfer of the same atomic group was refused.
     #[error("transfer {0} of the same group was refused")]
     GroupRefused(TransferId),
 }
 
 impl Refusal {
-    /// A stable code for programs.
+    /// The same of one of `of` legs.
+    pub(crate) fn at_leg(self, leg: usize, of: usize) -> Self {
+        match u32::try_from(leg) {
+            Ok(leg) if of > 1 => Self::AtLeg { leg, cause: Box::new(self) },
+            _ => self,
+        }
+    }
+
+    /// Why, wherever it was.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn cause(&self) -> &Self {
         match self {
+            Self::AtLeg { cause, .. } => cause,
+            _ => self,
+        }
+    }
+
+    /// Which of several legs was refused, from zero.
+    #[must_use]
+    pub const fn leg(&self) -> Option<u32> {
+        match self {
+            Self::AtLeg { leg, .. } => Some(*leg),
+            _ => None,
+        }
+    }
+
+    /// A stable code for programs: that of the [`Refusal::cause`].
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AtLeg { cause, .. } => cause.code(),
             Self::UnknownAccount => "unknown_account",
             Self::AccountManaged => "account_managed",
             Self::ReservedId => "reserved_id",

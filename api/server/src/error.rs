@@ -136,12 +136,14 @@ pub struct Failure {
     pub code: Code,
     /// What is wrong with this request.
     pub detail: String,
+    /// Which of a transfer's legs, from zero.
+    pub(crate) leg: Option<u32>,
 }
 
 impl Failure {
     /// A refusal with a detail of its own.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), leg: None }
     }
 }
 
@@ -274,7 +276,8 @@ impl From<PostError> for Error {
 impl Failure {
     /// The ledger's refusal under its own code.
     pub(crate) fn of_ledger(refusal: &Refusal) -> Self {
-        Self::new(Code::of_ledger(refusal), refusal.to_string())
+        let leg = refusal.leg();
+        Self { leg, ..Self::new(Code::of_ledger(refusal), refusal.to_string()) }
     }
 }
 
@@ -289,8 +292,9 @@ impl Code {
     }
 
     /// The code of the same name.
-    pub(crate) const fn of_ledger(refusal: &Refusal) -> Self {
+    pub(crate) fn of_ledger(refusal: &Refusal) -> Self {
         match refusal {
+            Refusal::AtLeg { cause, .. } => Self::of_ledger(cause),
             Refusal::UnknownAccount => Self::UnknownAccount,
             Refusal::AccountManaged => Self::AccountManaged,
             Refusal::ReservedId => Self::ReservedId,
@@ -323,7 +327,7 @@ impl Code {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let code = match refusal {
+        let code = match refusal.cause() {
             Refusal::InsufficientFunds => Code::InsufficientFunds,
             Refusal::ZeroAmount => Code::ZeroAmount,
             Refusal::SameAccount => Code::SameAccount,

@@ -348,8 +348,9 @@ impl Book {
     }
 
     fn execute(&mut self, transfer: &Transfer, plan: &Plan) -> Result<(), Refusal> {
-        for (number, leg) in (0_i64..).zip(&plan.legs) {
-            let book = self.move_leg(transfer, plan.kind, leg)?;
+        for (at, (number, leg)) in (0_i64..).zip(&plan.legs).enumerate() {
+            let book = self.move_leg(transfer, plan.kind, leg);
+            let book = book.map_err(|refusal| refusal.at_leg(at, plan.legs.len()))?;
             let mut row = Row::new(self, transfer, plan, leg, number, book);
             row.debit_link = self.lengthen(leg.debit);
             row.credit_link = self.lengthen(leg.credit);

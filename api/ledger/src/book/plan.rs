@@ -122,16 +122,16 @@ fn new_legs(legs: &[Leg]) -> Result<Vec<PlannedLeg>, Refusal> {
     if legs.is_empty() || legs.len() > LEGS_MAX {
         return Err(Refusal::LegCount);
     }
-    let plan = |leg: &Leg| {
+    let plan = |(at, leg): (usize, &Leg)| {
         if leg.amount == 0 {
-            return Err(Refusal::ZeroAmount);
+            return Err(Refusal::ZeroAmount.at_leg(at, legs.len()));
         }
         if leg.debit == leg.credit {
-            return Err(Refusal::SameAccount);
+            return Err(Refusal::SameAccount.at_leg(at, legs.len()));
         }
         Ok(PlannedLeg { debit: leg.debit, credit: leg.credit, amount: leg.amount, reserved: 0 })
     };
-    legs.iter().map(plan).collect()
+    legs.iter().enumerate().map(plan).collect()
 }
 
 fn refuse_expired(pending: &[Row], now: i64) -> Result<(), Refusal> {
@@ -145,12 +145,12 @@ fn posted_legs(pending: &[Row], amounts: Option<&[u128]>) -> Result<Vec<PlannedL
     if amounts.len() != pending.len() || nothing {
         return Err(Refusal::PendingAmounts);
     }
-    let plan = |(row, amount): (&Row, &u128)| {
+    let plan = |(at, (row, amount)): (usize, (&Row, &u128))| {
         let leg = released_leg(row);
-        let fits = *amount <= leg.reserved;
-        fits.then_some(PlannedLeg { amount: *amount, ..leg }).ok_or(Refusal::PendingAmounts)
+        let planned = (*amount <= leg.reserved).then_some(PlannedLeg { amount: *amount, ..leg });
+        planned.ok_or_else(|| Refusal::PendingAmounts.at_leg(at, amounts.len()))
     };
-    pending.iter().zip(amounts).map(plan).collect()
+    pending.iter().zip(amounts).enumerate().map(plan).collect()
 }
 
 fn released_legs(pending: &[Row]) -> Vec<PlannedLeg> {

@@ -39,7 +39,8 @@ async fn clients_move_money_only_between_accounts_that_are_for_them(engine: api_
         Leg { debit: ann, credit: cash, amount: 5 },
     ];
     let mixed = Transfer::new(tenant, id(24), mixed).by_client();
-    assert_eq!(fixture.post(&mixed).await, managed);
+    let second = Refusal::AtLeg { leg: 1, cause: Box::new(Refusal::AccountManaged) };
+    assert_eq!(fixture.post(&mixed).await, Err(second));
     assert_eq!(fixture.balance(cash).await.totals, Totals::default());
 
     let taken = Transfer::new(

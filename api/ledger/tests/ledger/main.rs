@@ -14,6 +14,7 @@ mod dates;
 mod events;
 mod faults;
 mod history;
+mod legs;
 mod model;
 mod naive;
 mod pending;

@@ -53,9 +53,11 @@ async fn a_part_of_a_pending_transfer_is_posted(engine: Engine) {
         Leg { debit: ann, credit: fees, amount: 5 },
     ];
     f.post(&Transfer::pending(f.tenant, id(2), legs, Some(60))).await.unwrap();
-    for amounts in [vec![61, 5], vec![0, 0], vec![60], vec![60, 5, 0]] {
+    let amounts = [vec![61, 5], vec![60, 6], vec![0, 0], vec![60], vec![60, 5, 0]];
+    for (amounts, leg) in amounts.into_iter().zip([Some(0), Some(1), None, None, None]) {
         let post = Transfer::post_pending_part(f.tenant, id(3), id(2), amounts);
-        assert_eq!(f.post(&post).await, Err(Refusal::PendingAmounts));
+        let refused = f.post(&post).await.unwrap_err();
+        assert_eq!((refused.cause(), refused.leg()), (&Refusal::PendingAmounts, leg));
     }
     let post = Transfer::post_pending_part(f.tenant, id(3), id(2), vec![59, 0]);
     f.post(&post).await.unwrap();

@@ -144,7 +144,11 @@ async fn a_group_is_all_or_nothing(engine: Engine) {
         Leg { debit: bob, credit: ann, amount: 1 },
     ];
     let two_legs = Transfer::new(f.tenant, TransferId::from_u128(4), legs);
-    assert_eq!(f.post(&two_legs).await, Err(Refusal::InsufficientFunds));
+    let refused = f.post(&two_legs).await.unwrap_err();
+    let cause = Box::new(Refusal::InsufficientFunds);
+    assert_eq!(refused, Refusal::AtLeg { leg: 1, cause }, "the first one is covered");
+    assert_eq!((refused.code(), refused.leg()), ("insufficient_funds", Some(1)));
+    assert_eq!(refused.to_string(), "leg 1: insufficient funds");
     assert_eq!(f.balance(bob).await.available().to_string(), "11");
     f.assert_clean().await;
 }

@@ -16,7 +16,11 @@ impl Naive {
                 let mark = self.accepted.len();
                 // One leg after the other, each seen by the next.
                 self.accepted.push(Accepted { request: request.clone(), legs: vec![], at: now });
-                let refused = legs.into_iter().map(|leg| self.leg(request, leg, now));
+                let of = legs.len();
+                let refused = legs.into_iter().enumerate().map(|(at, leg)| {
+                    let reasons = self.leg(request, leg, now).into_iter();
+                    reasons.map(|reason| at_leg(reason, at, of)).collect::<Vec<_>>()
+                });
                 reasons.extend(refused.skip_while(Vec::is_empty).take(1).flatten());
                 if !reasons.is_empty() {
                     self.accepted.truncate(mark);
@@ -112,11 +116,12 @@ impl Naive {
                 }
                 let whole: Vec<u128> = target.legs.iter().map(|leg| leg.amount).collect();
                 let amounts = amounts.as_ref().unwrap_or(&whole);
-                let fits = amounts.len() == whole.len()
-                    && amounts.iter().any(|amount| *amount > 0)
-                    && amounts.iter().zip(&whole).all(|(amount, most)| amount <= most);
-                if !fits {
+                if amounts.len() != whole.len() || amounts.iter().all(|amount| *amount == 0) {
                     return Err(Refusal::PendingAmounts);
+                }
+                let too_much = amounts.iter().zip(&whole).position(|(amount, most)| amount > most);
+                if let Some(at) = too_much {
+                    return Err(at_leg(Refusal::PendingAmounts, at, whole.len()));
                 }
                 let legs = target.legs.iter().zip(amounts);
                 Ok(legs.map(|(leg, amount)| Leg { amount: *amount, ..*leg }).collect())
@@ -180,6 +185,14 @@ impl Naive {
     }
 }
 
+/// Of several legs it is said which one was refused.
+fn at_leg(cause: Refusal, at: usize, of: usize) -> Refusal {
+    if of == 1 {
+        return cause;
+    }
+    Refusal::AtLeg { leg: u32::try_from(at).unwrap(), cause: Box::new(cause) }
+}
+
 /// What is wrong with the request, whatever is in the books.
 fn form(request: &Transfer, now: i64) -> Vec<Refusal> {
     let mut reasons = Vec::new();
@@ -197,11 +210,13 @@ fn form(request: &Transfer, now: i64) -> Vec<Refusal> {
         if legs.is_empty() || legs.len() > 100 {
             reasons.push(Refusal::LegCount);
         }
-        if legs.iter().any(|leg| leg.amount == 0) {
-            reasons.push(Refusal::ZeroAmount);
-        }
-        if legs.iter().any(|leg| leg.debit == leg.credit) {
-            reasons.push(Refusal::SameAccount);
+        for (at, leg) in legs.iter().enumerate() {
+            if leg.amount == 0 {
+                reasons.push(at_leg(Refusal::ZeroAmount, at, legs.len()));
+            }
+            if leg.debit == leg.credit {
+                reasons.push(at_leg(Refusal::SameAccount, at, legs.len()));
+            }
         }
     }
     reasons

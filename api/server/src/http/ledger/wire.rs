@@ -231,6 +231,9 @@ pub(super) struct ResultView {
     /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
+    /// Which of several legs was refused, from zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) leg: Option<u32>,
 }
 
 impl ResultView {
@@ -243,6 +246,7 @@ impl ResultView {
             recorded_at: Some(posted.recorded_at.to_string()),
             code: None,
             detail: None,
+            leg: None,
         }
     }
 
@@ -254,6 +258,7 @@ impl ResultView {
             recorded_at: None,
             code: Some(failure.code.text()),
             detail: Some(failure.detail),
+            leg: failure.leg,
         }
     }
 }
@@ -267,6 +272,20 @@ mod tests {
     fn read(json: &str) -> Result<Transfer, Code> {
         let transfer: TransferIn = serde_json::from_str(json).unwrap();
         transfer.read(Uuid::from_u128(1), Uuid::from_u128(2)).map_err(|failure| failure.code)
+    }
+
+    #[test]
+    fn a_refusal_says_which_leg() {
+        let cause = Box::new(api_ledger::Refusal::InsufficientFunds);
+        let refusal = api_ledger::Refusal::AtLeg { leg: 2, cause };
+        let view = ResultView::refused(Uuid::from_u128(1), Failure::of_ledger(&refusal));
+        let json = serde_json::to_value(view).unwrap();
+        assert_eq!(json["leg"], 2);
+        assert_eq!(json["code"], "insufficient_funds");
+        assert_eq!(json["detail"], "leg 2: insufficient funds");
+        let failure = Failure::of_ledger(&api_ledger::Refusal::InsufficientFunds);
+        let json = serde_json::to_value(ResultView::refused(Uuid::nil(), failure)).unwrap();
+        assert_eq!(json.get("leg"), None);
     }
 
     #[test]
