@@ -14,9 +14,9 @@ async fn balances_by_day_are_what_a_second_count_says(engine: Engine) {
     let f = Fixture::new(engine).await;
     let (bank, ann) = (f.bank().await, f.customer("ann").await);
     f.post(&f.transfer(1, bank, ann, 1_000)).await.unwrap();
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut rng = StdRng::seed_from_u64(seed);
+    let seed: [u8; 32] = rand::random();
+    println!("seed {seed:?}");
+    let mut rng = StdRng::from_seed(seed);
     let first = date(2026, 3, 1);
     let after = |days: i64| first.checked_add(jiff::Span::new().days(days)).unwrap();
     // When it was recorded, for which day it counts, how much came in or went out.

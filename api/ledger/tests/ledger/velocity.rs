@@ -58,9 +58,9 @@ async fn usage_is_what_a_second_count_says(engine: Engine) {
         limit(&f, ann, new).await;
         naive.limits.push(new);
     }
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut rng = StdRng::seed_from_u64(seed);
+    let seed: [u8; 32] = rand::random();
+    println!("seed {seed:?}");
+    let mut rng = StdRng::from_seed(seed);
     let (mut refused, mut accepted) = (0, 0);
     for n in 2..150 {
         f.sleep(rng.random_range(0..12));

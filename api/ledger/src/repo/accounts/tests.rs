@@ -126,7 +126,6 @@ async fn pages_are_ranges_of_the_index() {
             ),
         };
         for (plan, range) in all.into_iter().zip(ranges) {
-            println!("{plan}");
             assert!(plan.contains(range), "{plan}");
             assert!(others.iter().all(|other| !plan.contains(other)), "{plan}");
         }
