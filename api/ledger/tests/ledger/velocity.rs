@@ -109,6 +109,7 @@ async fn usage_is_what_a_second_count_says(engine: Engine) {
                 Err(PostError::Ledger(error)) => panic!("{error}"),
             }
         };
+        let result = result.map_err(|refusal| refusal.cause().clone());
         assert_eq!(result, expected, "{transfer:?}");
         accepted += u32::from(allowed && out > 0);
         refused += u32::from(!allowed);
