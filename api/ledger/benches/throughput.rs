@@ -81,6 +81,7 @@ async fn main() -> anyhow::Result<()> {
     report["hot_batch_per_s"] = json!(hot.round());
     report["floor_per_s"] = json!(floor.round());
     report["ratio"] = json!(two_digits(spread / floor));
+    report["hot_floor_per_s"] = json!(hot_floor.round());
     report["hot_ratio"] = json!(two_digits(hot / hot_floor));
     report["bytes_per_transfer"] = json!(floor::bytes_per_row(&test_db.db).await?);
     let seconds = Duration::from_secs(options.seconds);
@@ -256,9 +257,10 @@ impl Bench {
             pages.push(start.elapsed().as_micros());
             tx.rollback().await?;
         }
-        for (name, micros) in [("balance_p99_us", balances), ("statement_p99_us", pages)] {
-            let p99 = Latencies { micros, wall: Duration::ZERO }.percentile(99);
-            report[name] = json!(p99);
+        for (name, micros) in [("balance", balances), ("statement", pages)] {
+            let mut latencies = Latencies { micros, wall: Duration::ZERO };
+            report[format!("{name}_p50_us")] = json!(latencies.percentile(50));
+            report[format!("{name}_p99_us")] = json!(latencies.percentile(99));
         }
         let mut tx = self.ledger.db().read().await?;
         let sql = "SELECT COUNT(*) FROM ledger_transfers";

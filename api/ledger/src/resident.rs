@@ -19,8 +19,12 @@ use crate::{AccountId, LedgerError};
 
 /// Rows of the tail that are read at once.
 const TAIL_PAGE: i64 = 64;
-/// Rows of the tail that a commit removes once they are folded.
+/// Rows of the tail that a commit removes, on average, once they are folded.
 const GARBAGE_ROWS: i64 = 2;
+/// How many are removed at once, by commits that wrote small rows.
+const GARBAGE_ROWS_MAX: i64 = 32;
+/// With so many states, a row is not small.
+const LARGE_ROW: usize = 1024;
 /// After so many commits of others, or changes of terms, all are read again instead of asking which.
 const CHANGES_MAX: i64 = 1024;
 /// How many accounts one statement folds.
@@ -101,6 +105,8 @@ struct Inner {
     sweep: Option<Sweep>,
     /// All rows of the tail up to `head.folded` are removed.
     clean: bool,
+    /// How many of them are due to be removed.
+    garbage: i64,
     /// How many more commits look all ids up.
     wary: u32,
     outflows: Outflows,
@@ -520,8 +526,8 @@ impl Inner {
     }
 
     /// As much of the sweep as ends it before as many states again as it has to fold have come.
-    fn slice(&self, states: usize) -> Slice {
-        let garbage = if self.clean { 0 } else { GARBAGE_ROWS };
+    fn slice(&mut self, states: usize) -> Slice {
+        let garbage = self.garbage(states);
         let Some(sweep) = &self.sweep else { return Slice { garbage, ..Slice::default() } };
         let share = states.saturating_mul(sweep.accounts.len()).saturating_mul(2);
         let length = share.checked_div(sweep.states).unwrap_or(usize::MAX).max(self.options.slice);
@@ -539,6 +545,18 @@ impl Inner {
             is_last: end == sweep.accounts.len(),
             garbage,
         }
+    }
+
+    /// How many rows of the tail to remove with a commit that has so many states.
+    fn garbage(&mut self, states: usize) -> i64 {
+        if self.clean {
+            return 0;
+        }
+        self.garbage = self.garbage.saturating_add(GARBAGE_ROWS);
+        if states < LARGE_ROW && self.garbage < GARBAGE_ROWS_MAX {
+            return 0;
+        }
+        std::mem::take(&mut self.garbage)
     }
 
     fn folded(&mut self, slice: &Slice) {

@@ -94,7 +94,7 @@ const WATCHDOG: &str = r#"
     "$bin/initdb" -D "$dir/data" -U roadstead -A trust -E UTF8 --no-locale --no-sync >"$dir/log" 2>&1 \
         || { cat "$dir/log"; echo failed; rm -rf "$dir"; exit 1; }
     "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c max_connections=200 \
-        -c wal_level=replica >>"$dir/log" 2>&1 </dev/null &
+        -c wal_level=replica $ROADSTEAD_TEST_POSTGRES_OPTIONS >>"$dir/log" 2>&1 </dev/null &
     pid=$!
     tries=0
     until "$bin/pg_isready" -q -h "$dir"; do
