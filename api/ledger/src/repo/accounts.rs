@@ -1,4 +1,4 @@
-use api_store::{Engine, Tx, args};
+use api_store::{Tx, args};
 
 use super::{side, tenant, totals};
 use crate::account::{CLOSED, FOR_CLIENTS, FROZEN, HISTORY, LIMITED};
@@ -75,18 +75,18 @@ pub(crate) async fn insert_account(
 }
 
 macro_rules! select_accounts {
-    ($from:literal) => {
+    ($from:literal, $condition:literal) => {
         concat!(
             "SELECT a.key, k.tenant, a.code, a.asset, CAST(a.side AS BIGINT),
                  CAST(b.flags AS BIGINT), b.floor, a.external_id, a.created_at, b.debits_posted,
                  b.credits_posted, b.debits_pending, b.credits_pending, b.commit_id, b.last_seq
              FROM ",
             $from,
-            " AS j
-             CROSS JOIN ledger_accounts AS a
+            " ledger_accounts AS a
              JOIN ledger_books AS k ON k.key = a.book
              JOIN ledger_balances AS b ON b.account = a.key
-             WHERE a.key = j.value"
+             WHERE a.key ",
+            $condition
         )
     };
 }
@@ -96,14 +96,19 @@ pub(crate) async fn accounts(
     tx: &mut Tx,
     ids: &[AccountId],
 ) -> Result<Vec<(Account, Standing)>, LedgerError> {
-    let numbers = serde_json::to_string(ids).map_err(|_| LedgerError::damaged("numbers"))?;
-    let sql = match tx.engine() {
-        Engine::Sqlite => select_accounts!("json_each($1)"),
-        Engine::Postgres => select_accounts!(
-            "(SELECT CAST(value AS BIGINT) AS value FROM json_array_elements_text(CAST($1 AS JSON)))"
-        ),
+    let rows: Vec<Stored> = match tx {
+        Tx::Sqlite(tx) => {
+            let numbers =
+                serde_json::to_string(ids).map_err(|_| LedgerError::damaged("numbers"))?;
+            let sql = select_accounts!("json_each($1) AS j CROSS JOIN", "= j.value");
+            sqlx::query_as(sql).bind(numbers).fetch_all(&mut **tx).await?
+        }
+        Tx::Postgres(tx) => {
+            let numbers: Vec<i64> = ids.iter().map(|id| id.get()).collect();
+            let sql = select_accounts!("", "= ANY ($1)");
+            sqlx::query_as(sql).bind(numbers).fetch_all(&mut **tx).await?
+        }
     };
-    let rows: Vec<Stored> = tx.fetch_all(sql, args![numbers]).await?;
     rows.into_iter().map(read).collect()
 }
 
