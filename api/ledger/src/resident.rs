@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api_store::Tx;
 
-use crate::book::{AccountState, Standing, Terms};
+use crate::book::{AccountState, ByAccount, Standing, Terms};
 use crate::outflows::Outflows;
 use crate::posting::Ids;
 use crate::repo::{self, Head, Mark, TailRow};
@@ -88,7 +88,7 @@ struct Sweep {
 #[derive(Debug, Default)]
 struct Inner {
     options: TailOptions,
-    entries: HashMap<AccountId, Entry>,
+    entries: ByAccount<Entry>,
     /// Most accounts have the same terms as many others.
     terms: HashSet<Arc<Terms>>,
     /// Marks of the tail that `ledger_marks` may not have.

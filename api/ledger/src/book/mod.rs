@@ -183,11 +183,14 @@ pub(crate) enum Applied {
     },
 }
 
+/// For numbers that the database gave: no caller can choose them to collide.
+pub(crate) type ByAccount<T> = HashMap<AccountId, T, foldhash::fast::RandomState>;
+
 /// Everything that one posting knows and changes.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     now: i64,
-    accounts: HashMap<AccountId, AccountState>,
+    accounts: ByAccount<AccountState>,
     loaded: Vec<Row>,
     known: HashMap<Key, Place>,
     ended: HashMap<Key, Kind>,

@@ -11,7 +11,8 @@ const LOCK: i64 = i64::from_be_bytes(*b"\0ledger\0");
 
 /// The first byte of `ledger_tail.states`: only states, as an earlier version wrote them.
 const STATES: u8 = 1;
-/// States and marks.
+/// States and marks; `changed_at` is relative to the time of the commit, and `last_seq` to the commit's
+/// first, so that they are short.
 const STATES_AND_MARKS: u8 = 2;
 
 /// An entry of `ledger_tail.states`.
@@ -44,6 +45,7 @@ pub(crate) struct TailRow {
 }
 
 fn encode(row: &TailRow) -> Result<Vec<u8>, LedgerError> {
+    let first_seq = super::first_seq(row.commit)?;
     let states: Vec<Stored> = row
         .states
         .iter()
@@ -53,12 +55,11 @@ fn encode(row: &TailRow) -> Result<Vec<u8>, LedgerError> {
             credits_posted: totals.credits_posted,
             debits_pending: totals.debits_pending,
             credits_pending: totals.credits_pending,
-            changed_at: *changed_at,
-            last_seq: *last_seq,
+            changed_at: changed_at.wrapping_sub(row.recorded_at),
+            last_seq: last_seq.wrapping_sub(first_seq),
             legs: *legs,
         })
         .collect();
-    let first_seq = super::first_seq(row.commit)?;
     let position = |(account, seq): &Mark| (account.get(), seq.saturating_sub(first_seq));
     let marks: Vec<StoredMark> = row.marks.iter().map(position).collect();
     postcard::to_extend(&(states, marks), vec![STATES_AND_MARKS])
@@ -80,6 +81,7 @@ fn decode(commit: i64, recorded_at: i64, bytes: &[u8]) -> Result<TailRow, Ledger
     }
     let (states, marks) = stored;
     let first_seq = super::first_seq(commit)?;
+    let (time, seq) = if *format == STATES { (0, 0) } else { (recorded_at, first_seq) };
     let mark = |(account, position): &StoredMark| {
         first_seq.checked_add(*position).map(|seq| (AccountId::new(*account), seq))
     };
@@ -92,8 +94,8 @@ fn decode(commit: i64, recorded_at: i64, bytes: &[u8]) -> Result<TailRow, Ledger
             debits_pending: stored.debits_pending,
             credits_pending: stored.credits_pending,
         },
-        changed_at: stored.changed_at,
-        last_seq: stored.last_seq,
+        changed_at: stored.changed_at.wrapping_add(time),
+        last_seq: stored.last_seq.wrapping_add(seq),
         legs: stored.legs,
     };
     let states = states.iter().map(|stored| (AccountId::new(stored.account), standing(stored)));
