@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 use api_store::Engine;
 use api_store::test_db::TestDb;
 use sqlx::AssertSqlSafe;
