@@ -186,7 +186,7 @@ pub(crate) async fn accounts_under(
     Ok(found)
 }
 
-/// Sets the flags in `set` and clears those in `clear`; false when they were so already.
+/// Locks the account, sets the flags in `set` and clears those in `clear`; false when they were so already.
 pub(crate) async fn change_flags(
     tx: &mut Tx,
     id: AccountId,
@@ -194,31 +194,16 @@ pub(crate) async fn change_flags(
     clear: i64,
 ) -> Result<bool, LedgerError> {
     super::lock_shared(tx).await?;
-    // Who waited for another's change looks at the row again.
-    let sql = "UPDATE ledger_balances SET flags = (flags | $2) & ~$3
-         WHERE account = $1 AND (flags | $2) & ~$3 <> flags";
-    if tx.execute(sql, args![id.get(), set, clear]).await? > 0 {
-        super::tail::note_terms(tx, id).await?;
-        return Ok(true);
+    let locked = super::lock_accounts(tx, &[id]).await?.pop();
+    let (_, terms, _) = locked.ok_or(LedgerError::UnknownAccount)?;
+    let flags = (terms.flags | set) & !clear;
+    if flags == terms.flags {
+        return Ok(false);
     }
-    let sql = "SELECT account FROM ledger_balances WHERE account = $1";
-    let row: Option<(i64,)> = tx.fetch_optional(sql, args![id.get()]).await?;
-    row.map(|_| false).ok_or(LedgerError::UnknownAccount)
-}
-
-/// Sets the flags in `set` and clears those in `clear`.
-pub(crate) async fn set_flags(
-    tx: &mut Tx,
-    id: AccountId,
-    set: i64,
-    clear: i64,
-) -> Result<(), LedgerError> {
-    super::lock_shared(tx).await?;
-    let sql = "UPDATE ledger_balances SET flags = (flags | $2) & ~$3 WHERE account = $1";
-    match tx.execute(sql, args![id.get(), set, clear]).await? {
-        0 => Err(LedgerError::UnknownAccount),
-        _ => super::tail::note_terms(tx, id).await,
-    }
+    let sql = "UPDATE ledger_balances SET flags = $2 WHERE account = $1";
+    tx.execute(sql, args![id.get(), flags]).await?;
+    super::tail::note_terms(tx, id).await?;
+    Ok(true)
 }
 
 /// Sets how far down the account may go.
@@ -260,7 +245,7 @@ pub(crate) async fn set_limit(
          DO UPDATE SET count_max = excluded.count_max, sum_max = excluded.sum_max";
     let sum = limit.sum_max.map(bytes::encode);
     tx.execute(sql, args![id.get(), limit.window_secs, limit.count_max, sum]).await?;
-    set_flags(tx, id, LIMITED, 0).await
+    change_flags(tx, id, LIMITED, 0).await.map(drop)
 }
 
 /// Removes the limit for this window; the account of the last one is no longer limited.
