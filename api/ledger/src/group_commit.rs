@@ -17,7 +17,7 @@ use crate::{Ledger, LedgerError, PostError, Refusal, TRANSFERS_MAX};
 
 /// How many transfers may wait or be on their way unless [`GroupCommit::with_queue`] says otherwise: eight
 /// full commits.
-const QUEUE_MAX: usize = 8 * TRANSFERS_MAX;
+pub const QUEUE_DEFAULT: usize = 8 * TRANSFERS_MAX;
 
 /// The longest wait for those who were just answered; also no longer than half of the commit took.
 const WAIT_MAX: Duration = Duration::from_millis(2);
@@ -58,7 +58,7 @@ impl GroupCommit {
     /// Starts the task that commits, on the current tokio runtime.
     #[must_use]
     pub fn start(ledger: Ledger) -> Self {
-        Self::with_queue(ledger, QUEUE_MAX)
+        Self::with_queue(ledger, QUEUE_DEFAULT)
     }
 
     /// The same with room for so many transfers, those included that are being committed, at least

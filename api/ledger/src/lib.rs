@@ -32,7 +32,7 @@ pub use conversion::{ConversionAccounts, ConversionError, Quote};
 pub use currency::{DecimalError, format_decimal, iso4217_decimals, parse_decimal};
 pub use error::{LedgerError, PostError};
 pub use events::{EVENT_SCHEMA_VERSION, Event, NewEvent};
-pub use group_commit::GroupCommit;
+pub use group_commit::{GroupCommit, QUEUE_DEFAULT};
 pub use ids::{AccountId, TenantId, TransferId};
 pub use ledger::{Clock, Ledger};
 pub use recorder::Recorder;

@@ -43,7 +43,7 @@ const fn default_bulk_body_bytes_max() -> usize {
 }
 
 const fn default_queued_transfers_max() -> usize {
-    8 * 8190
+    api_ledger::QUEUE_DEFAULT
 }
 
 const fn default_request_timeout_secs() -> u64 {
