@@ -3,10 +3,9 @@
 
 use api_ledger::*;
 use api_store::test_db::TestDb;
-use api_store::{Db, Engine, Tx, args};
-use sqlx::AssertSqlSafe;
+use api_store::{Db, Engine, args};
 
-use crate::common::Fixture;
+use crate::common::{Fixture, run};
 
 /// 200 legs on one account, every seventh of which only reserves or releases.
 async fn long_history(engine: Engine) -> (Fixture, AccountId, AccountId) {
@@ -110,14 +109,6 @@ const OLD: &str = "
         VALUES ('1b4e28ba-2fa1-11d2-883f-0016d3cca427', 'ledger', '', '', 1, 100, 5);
     UPDATE ledger_balances SET changed_at = 5;";
 
-async fn run(tx: &mut Tx, sql: String) {
-    let sql = sqlx::raw_sql(AssertSqlSafe(sql));
-    match tx {
-        Tx::Sqlite(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
-        Tx::Postgres(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
-    }
-}
-
 /// A transfer from the bank to ann, or to an account without history, as it was stored before.
 fn old_transfer(number: i64, blob: &str) -> String {
     let credit = if number % 10 == 4 { 3 } else { 2 };
@@ -161,7 +152,7 @@ async fn old_books_get_a_chain(engine: Engine) {
             "x'",
         ),
         Engine::Postgres => {
-            run(&mut tx, "CREATE SCHEMA old; SET LOCAL search_path = old".to_owned()).await;
+            run(&mut tx, "CREATE SCHEMA old; SET LOCAL search_path = old").await;
             (
                 concat!(
                     include_str!("../../../store/migrations/postgres/0010_ledger.sql"),
@@ -175,16 +166,16 @@ async fn old_books_get_a_chain(engine: Engine) {
             )
         }
     };
-    run(&mut tx, format!("{old}{OLD}")).await;
+    run(&mut tx, &format!("{old}{OLD}")).await;
     for number in 1..=100 {
-        run(&mut tx, old_transfer(number, blob)).await;
+        run(&mut tx, &old_transfer(number, blob)).await;
     }
     let balances = format!(
         "UPDATE ledger_balances SET debits_posted = {blob}64' WHERE account = 1;
          UPDATE ledger_balances SET credits_posted = {blob}5a' WHERE account = 2;
          UPDATE ledger_balances SET credits_posted = {blob}0a' WHERE account = 3;"
     );
-    run(&mut tx, format!("{balances}{new}")).await;
+    run(&mut tx, &format!("{balances}{new}")).await;
     let report = Ledger::new(db.clone()).check(&mut tx).await.unwrap();
     assert!(report.is_clean(), "{:?}", report.difference);
     assert_eq!(report.legs, 100);

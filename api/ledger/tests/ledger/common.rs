@@ -7,6 +7,7 @@ use api_ledger::*;
 use api_store::test_db::TestDb;
 use api_store::{Engine, Tx};
 use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 /// 2026-03-01T12:00:00Z.
@@ -128,6 +129,15 @@ impl Fixture {
     pub(crate) async fn assert_clean(&self) {
         let report = self.check().await;
         assert!(report.is_clean(), "{:?}", report.difference);
+    }
+}
+
+/// Statements as they are, without the checks that the ledger's own go through.
+pub(crate) async fn run(tx: &mut Tx, sql: &str) {
+    let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+    match tx {
+        Tx::Sqlite(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
+        Tx::Postgres(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
     }
 }
 

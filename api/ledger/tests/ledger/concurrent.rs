@@ -12,11 +12,10 @@ use api_ledger::*;
 use api_store::Engine;
 use rand::Rng as _;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
 use crate::common::Fixture;
 use crate::model::generator::Generator;
-use crate::model::{all_totals, apply, new_accounts};
+use crate::model::{all_totals, apply, opened};
 use crate::naive::{Answer, Change, Naive, agrees};
 use crate::servers::another_server;
 
@@ -178,17 +177,8 @@ struct Writers {
 impl Writers {
     async fn new(engine: Engine, seed: u64) -> Self {
         let fixture = Fixture::new(engine).await;
-        let tenants = [fixture.tenant, TenantId::new(Uuid::new_v4())];
-        let mut naive = Naive::default();
-        let mut accounts = [Vec::new(), Vec::new()];
+        let (mut naive, tenants, accounts) = opened(&fixture).await;
         let mut tx = fixture.begin().await;
-        for (tenant, accounts) in tenants.into_iter().zip(&mut accounts) {
-            for new in new_accounts(tenant) {
-                let id = fixture.ledger.open_account(&mut tx, &new).await.unwrap();
-                naive.open(id, &new);
-                accounts.push(id);
-            }
-        }
         let mut marks = Vec::new();
         for code in ["z:0", "z:1"] {
             let new = NewAccount::new(tenants[0], code, "MARK", Side::Debit);

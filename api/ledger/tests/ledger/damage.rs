@@ -1,21 +1,12 @@
 //! Damage of every kind that postings do not notice by themselves is found by the check.
 
-use crate::common::Fixture;
+use crate::common::{Fixture, run};
 use api_ledger::*;
-use api_store::{Engine, Tx};
-use sqlx::AssertSqlSafe;
+use api_store::Engine;
 
 on_both_engines! {
     each_damage_is_found_and_named
     what_a_refused_transfer_would_have_changed_stays_as_it_was
-}
-
-async fn run(tx: &mut Tx, sql: &str) {
-    let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-    match tx {
-        Tx::Sqlite(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
-        Tx::Postgres(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
-    }
 }
 
 /// Books of two tenants: a conversion of two legs and its reversal, pending money with and without an

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::Fixture;
+use crate::common::{Fixture, run};
 use api_ledger::*;
 use api_store::{Engine, Tx, args};
 use rand::Rng as _;
-use sqlx::AssertSqlSafe;
 
 /// So that nothing is folded by itself, and every batch is alone.
 const NEVER: TailOptions = TailOptions {
@@ -26,14 +25,6 @@ async fn fixture(engine: Engine) -> (Fixture, AccountId, AccountId) {
     f.ledger = f.ledger.clone().with_tail(NEVER);
     let (bank, ann) = (f.bank().await, f.customer("ann").await);
     (f, bank, ann)
-}
-
-async fn run(tx: &mut Tx, sql: &str) {
-    let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-    match tx {
-        Tx::Sqlite(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
-        Tx::Postgres(tx) => drop(sql.execute(&mut **tx).await.unwrap()),
-    }
 }
 
 async fn stored(f: &Fixture, sql: &'static str) -> i64 {
@@ -168,25 +159,11 @@ async fn another_past(engine: Engine, goes_on_first: bool) {
     let (f, bank, ann) = fixture(engine).await;
     for id in 1..=5 {
         f.post(&f.transfer(id, bank, ann, 100)).await.unwrap();
+        if id == 3 {
+            saved_or_restored(&f).await;
+        }
     }
-    let mut tx = f.begin().await;
-    let (triggers, numbers) = match engine {
-        Engine::Sqlite => (
-            "DROP TRIGGER ledger_transfers_no_delete; DROP TRIGGER ledger_commits_no_delete",
-            "UPDATE sqlite_sequence SET seq = 3 WHERE name = 'ledger_commits'",
-        ),
-        Engine::Postgres => (
-            "DROP TRIGGER ledger_transfers_no_change ON ledger_transfers;
-             DROP TRIGGER ledger_commits_no_change ON ledger_commits",
-            "ALTER TABLE ledger_commits ALTER COLUMN id RESTART WITH 4",
-        ),
-    };
-    let restored = "DELETE FROM ledger_tail WHERE commit_id > 3;
-        DELETE FROM events_outbox WHERE commit_id > 3;
-        DELETE FROM ledger_transfers WHERE seq >= 4 * 1048576;
-        DELETE FROM ledger_commits WHERE id > 3";
-    run(&mut tx, &format!("{triggers};{restored};{numbers}")).await;
-    tx.commit().await.unwrap();
+    saved_or_restored(&f).await;
     let mut tx = f.test_db.db.read().await.unwrap();
     let balance = f.ledger.balance(&mut tx, ann, AsOf::Now).await.unwrap();
     assert_eq!(balance.posted().or_zero(), 300, "read");

@@ -177,21 +177,27 @@ const SEEN: [&str; 24] = [
     "group_refused",
 ];
 
+/// Two tenants with the same accounts each, in the books and in the naive ledger.
+pub(crate) async fn opened(fixture: &Fixture) -> (Naive, [TenantId; 2], [Vec<AccountId>; 2]) {
+    let tenants = [fixture.tenant, TenantId::new(Uuid::new_v4())];
+    let mut naive = Naive::default();
+    let mut accounts = [Vec::new(), Vec::new()];
+    let mut tx = fixture.begin().await;
+    for (tenant, accounts) in tenants.into_iter().zip(&mut accounts) {
+        for new in new_accounts(tenant) {
+            let id = fixture.ledger.open_account(&mut tx, &new).await.unwrap();
+            naive.open(id, &new);
+            accounts.push(id);
+        }
+    }
+    tx.commit().await.unwrap();
+    (naive, tenants, accounts)
+}
+
 impl Model {
     async fn new(engine: Engine, seed: u64) -> Self {
         let fixture = Fixture::new(engine).await;
-        let tenants = [fixture.tenant, TenantId::new(Uuid::new_v4())];
-        let mut naive = Naive::default();
-        let mut accounts = [Vec::new(), Vec::new()];
-        let mut tx = fixture.begin().await;
-        for (tenant, accounts) in tenants.into_iter().zip(&mut accounts) {
-            for new in new_accounts(tenant) {
-                let id = fixture.ledger.open_account(&mut tx, &new).await.unwrap();
-                naive.open(id, &new);
-                accounts.push(id);
-            }
-        }
-        tx.commit().await.unwrap();
+        let (naive, tenants, accounts) = opened(&fixture).await;
         let generator = Generator::new(seed, tenants, accounts.clone());
         let front = GroupCommit::start(fixture.ledger.clone());
         let (other, accounts) = (fixture.another(), accounts.concat());
