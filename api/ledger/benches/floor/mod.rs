@@ -130,8 +130,14 @@ pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<
     let (commit,): (i64,) = tx.fetch_one(commit, args![first_seq]).await?;
     match &mut tx {
         Tx::Sqlite(tx) => {
-            for chunk in rows.chunks(SQLITE_CHUNK) {
-                insert_sqlite(tx, chunk).await?;
+            // Each statement is made while SQLite, in its own thread, works on the one before it.
+            let mut statements = rows.chunks(SQLITE_CHUNK).map(insert_sqlite);
+            let mut next = statements.next();
+            while let Some(statement) = next {
+                let (done, after) =
+                    tokio::join!(statement.execute(&mut **tx), async { statements.next() });
+                done?;
+                next = after;
             }
         }
         Tx::Postgres(tx) => insert_postgres(tx, &rows).await?,
@@ -142,7 +148,9 @@ pub(crate) async fn insert_same_rows(db: &Db, first_seq: i64) -> anyhow::Result<
     Ok(start.elapsed())
 }
 
-async fn insert_sqlite(connection: &mut sqlx::SqliteConnection, rows: &[Wide]) -> sqlx::Result<()> {
+fn insert_sqlite(
+    rows: &[Wide],
+) -> sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
     let row = format!("({})", ["?"; 19].join(","));
     let rows_text = vec![row; rows.len()].join(",");
     let sql = format!("INSERT INTO floor_transfers VALUES {rows_text}");
@@ -169,8 +177,7 @@ async fn insert_sqlite(connection: &mut sqlx::SqliteConnection, rows: &[Wide]) -
             .bind(row.debit_prev)
             .bind(row.credit_prev);
     }
-    query.execute(connection).await?;
-    Ok(())
+    query
 }
 
 async fn insert_postgres(connection: &mut sqlx::PgConnection, rows: &[Wide]) -> sqlx::Result<()> {

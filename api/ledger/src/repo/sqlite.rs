@@ -157,17 +157,32 @@ async fn insert_rows(
         effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
         credit_debits, credit_credits, debit_prev, credit_prev) VALUES ";
     let numbered: Vec<(i64, &Row)> = (first_seq..).zip(rows).collect();
-    for chunk in chunks(&numbered) {
-        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 19, "")));
-        for (seq, row) in chunk {
-            query = bind_row(query, *seq, row, first_seq);
-        }
-        query.execute(&mut *connection).await?;
-    }
+    let statement = |chunk: &[(i64, &Row)]| {
+        let query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 19, "")));
+        chunk.iter().fold(query, |query, (seq, row)| bind_row(query, *seq, row, first_seq))
+    };
+    execute_all(connection, chunks(&numbered).map(statement)).await?;
     Ok(())
 }
 
 type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// Executes the statements in turn; returns how many rows they changed. Each is made while SQLite, in its
+/// own thread, works on the one before it.
+async fn execute_all<'q>(
+    connection: &mut SqliteConnection,
+    mut statements: impl Iterator<Item = Bound<'q>>,
+) -> Result<u64, LedgerError> {
+    let mut changed = 0_u64;
+    let mut next = statements.next();
+    while let Some(statement) = next {
+        let (done, after) =
+            tokio::join!(statement.execute(&mut *connection), async { statements.next() });
+        changed = changed.saturating_add(done?.rows_affected());
+        next = after;
+    }
+    Ok(changed)
+}
 
 fn bind_row<'q>(query: Bound<'q>, seq: i64, row: &Row, first_seq: i64) -> Bound<'q> {
     let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(first_seq));
@@ -200,7 +215,6 @@ pub(super) async fn fold(
     connection: &mut SqliteConnection,
     states: &[(AccountId, Standing)],
 ) -> Result<u64, LedgerError> {
-    let mut updated = 0_u64;
     let insert = "INSERT INTO ledger_balances (account, debits_posted, credits_posted,
         debits_pending, credits_pending, changed_at, last_seq, legs, commit_id) VALUES ";
     let update = " ON CONFLICT (account) DO UPDATE SET debits_posted = excluded.debits_posted,
@@ -208,10 +222,10 @@ pub(super) async fn fold(
         credits_pending = excluded.credits_pending, changed_at = excluded.changed_at,
         last_seq = excluded.last_seq, legs = excluded.legs, commit_id = excluded.commit_id
         WHERE excluded.commit_id > ledger_balances.commit_id";
-    for chunk in chunks(states) {
-        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 9, update)));
-        for (account, standing) in chunk {
-            query = query
+    let statement = |chunk: &[(AccountId, Standing)]| {
+        let query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 9, update)));
+        chunk.iter().fold(query, |query, (account, standing)| {
+            query
                 .bind(account.get())
                 .bind(encode(standing.totals.debits_posted))
                 .bind(encode(standing.totals.credits_posted))
@@ -220,11 +234,10 @@ pub(super) async fn fold(
                 .bind(standing.changed_at)
                 .bind(standing.last_seq)
                 .bind(standing.legs)
-                .bind(standing.commit);
-        }
-        updated = updated.saturating_add(query.execute(&mut *connection).await?.rows_affected());
-    }
-    Ok(updated)
+                .bind(standing.commit)
+        })
+    };
+    execute_all(connection, chunks(states).map(statement)).await
 }
 
 /// Adds these marks, where they are missing.
@@ -234,13 +247,11 @@ pub(super) async fn insert_marks(
 ) -> Result<(), LedgerError> {
     let insert = "INSERT INTO ledger_marks (account, seq) VALUES ";
     let end = " ON CONFLICT DO NOTHING";
-    for chunk in chunks(marks) {
-        let mut query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 2, end)));
-        for (account, seq) in chunk {
-            query = query.bind(account.get()).bind(seq);
-        }
-        query.execute(&mut *connection).await?;
-    }
+    let statement = |chunk: &[Mark]| {
+        let query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 2, end)));
+        chunk.iter().fold(query, |query, (account, seq)| query.bind(account.get()).bind(*seq))
+    };
+    execute_all(connection, chunks(marks).map(statement)).await?;
     Ok(())
 }
 
