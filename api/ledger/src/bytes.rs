@@ -6,7 +6,7 @@ use api_store::StoreError;
 pub(crate) fn encode(value: u128) -> Vec<u8> {
     let bytes = value.to_be_bytes();
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    bytes.iter().skip(zeros).copied().collect()
+    bytes.get(zeros..).unwrap_or_default().to_vec()
 }
 
 /// The number that [`encode`] wrote.

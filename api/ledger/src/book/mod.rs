@@ -150,10 +150,6 @@ impl AccountState {
     fn covers_its_floor(&self) -> bool {
         Balance { side: self.terms.side, totals: self.totals }.holds(self.terms.floor)
     }
-
-    fn history(&self) -> Option<(u128, u128)> {
-        self.has(HISTORY).then_some((self.totals.debits_posted, self.totals.credits_posted))
-    }
 }
 
 type Key = (TenantId, TransferId);
@@ -190,7 +186,9 @@ pub(crate) type ByAccount<T> = HashMap<AccountId, T, foldhash::fast::RandomState
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     now: i64,
-    accounts: ByAccount<AccountState>,
+    accounts: Vec<AccountState>,
+    /// Where each account is in `accounts`.
+    places: ByAccount<usize>,
     loaded: Vec<Row>,
     known: HashMap<Key, Place>,
     ended: HashMap<Key, Kind>,
@@ -211,7 +209,7 @@ struct Saved {
 
 #[derive(Debug)]
 enum Undo {
-    Account(AccountId, Box<Saved>),
+    Account(usize, Saved),
     Known(Key),
     Ended(Key),
 }
@@ -224,10 +222,11 @@ impl Book {
 
     /// Adds the locked accounts; time does not run backwards along any of them.
     pub(crate) fn add_accounts(&mut self, accounts: Vec<AccountState>) {
-        for account in accounts {
-            self.now = self.now.max(account.changed_at);
-            self.accounts.insert(account.id, account);
-        }
+        let changed_at = accounts.iter().map(|account| account.changed_at).max();
+        self.now = self.now.max(changed_at.unwrap_or_default());
+        let first = self.accounts.len();
+        self.places.extend(accounts.iter().map(|account| account.id).zip(first..));
+        self.accounts.extend(accounts);
     }
 
     /// Adds stored transfers: rows ordered by `seq`, so that the legs of one are together.
@@ -255,7 +254,7 @@ impl Book {
 
     /// The accounts that have velocity limits.
     pub(crate) fn limited_accounts(&mut self) -> Vec<&mut AccountState> {
-        self.accounts.values_mut().filter(|account| account.is_limited()).collect()
+        self.accounts.iter_mut().filter(|account| account.is_limited()).collect()
     }
 
     /// The accounts of the groups' legs, and of the transfers that they name.
@@ -278,7 +277,7 @@ impl Book {
     /// The accounts that changed as they are after the commit `commit`, whose first row has
     /// `first_seq`, in their order.
     pub(crate) fn standings(&self, commit: i64, first_seq: i64) -> Vec<(AccountId, Standing)> {
-        let changed = self.accounts.values().filter(|account| account.changed);
+        let changed = self.accounts.iter().filter(|account| account.changed);
         let mut standings: Vec<_> =
             changed.map(|account| (account.id, account.standing(commit, first_seq))).collect();
         standings.sort_unstable_by_key(|(id, _)| *id);
@@ -352,11 +351,12 @@ impl Book {
 
     fn execute(&mut self, transfer: &Transfer, plan: &Plan) -> Result<(), Refusal> {
         for (at, (number, leg)) in (0_i64..).zip(&plan.legs).enumerate() {
-            let book = self.move_leg(transfer, plan.kind, leg);
-            let book = book.map_err(|refusal| refusal.at_leg(at, plan.legs.len()))?;
-            let mut row = Row::new(self, transfer, plan, leg, number, book);
-            row.debit_link = self.lengthen(leg.debit);
-            row.credit_link = self.lengthen(leg.credit);
+            let places = self.move_leg(transfer, plan.kind, leg);
+            let (debit, credit) = places.map_err(|refusal| refusal.at_leg(at, plan.legs.len()))?;
+            let mut row = Row::new(transfer, plan, leg, number, self.now);
+            (row.debit_after, row.debit_link) = self.lengthen(debit);
+            (row.credit_after, row.credit_link) = self.lengthen(credit);
+            row.book = self.accounts.get(debit).map_or(0, |account| account.terms.book);
             self.rows.push(row);
         }
         if let Some(target) = transfer.target() {
@@ -366,24 +366,27 @@ impl Book {
         Ok(())
     }
 
-    /// Adds the next row to the account's history, if it keeps one.
-    fn lengthen(&mut self, id: AccountId) -> Option<ChainLink> {
+    /// Adds the next row to the account's history, if it keeps one; returns its posted totals then, and
+    /// where the row is in it.
+    fn lengthen(&mut self, place: usize) -> (Option<(u128, u128)>, Option<ChainLink>) {
         let position = self.rows.len();
-        let account = self.accounts.get_mut(&id).filter(|account| account.has(HISTORY))?;
+        let account = self.accounts.get_mut(place).filter(|account| account.has(HISTORY));
+        let Some(account) = account else { return (None, None) };
         account.legs = account.legs.saturating_add(1);
         let prev = std::mem::replace(&mut account.last, Link::New(position));
-        Some(ChainLink { prev, number: account.legs })
+        let after = (account.totals.debits_posted, account.totals.credits_posted);
+        (Some(after), Some(ChainLink { prev, number: account.legs }))
     }
 
-    /// Changes the two accounts of a leg; returns the number of their book.
+    /// Changes the two accounts of a leg; returns their places.
     fn move_leg(
         &mut self,
         transfer: &Transfer,
         kind: Kind,
         leg: &plan::PlannedLeg,
-    ) -> Result<i64, Refusal> {
-        let debit = self.account(transfer.tenant, leg.debit)?;
-        let credit = self.account(transfer.tenant, leg.credit)?;
+    ) -> Result<(usize, usize), Refusal> {
+        let (debit_place, debit) = self.find(transfer.tenant, leg.debit)?;
+        let (credit_place, credit) = self.find(transfer.tenant, leg.credit)?;
         if transfer.by_client && !(debit.has(FOR_CLIENTS) && credit.has(FOR_CLIENTS)) {
             return Err(Refusal::AccountManaged);
         }
@@ -394,35 +397,32 @@ impl Book {
             debit.accepts_new()?;
             credit.accepts_new()?;
         }
-        let book = debit.terms.book;
-        self.change(transfer.id, kind, leg, Side::Debit)?;
-        self.change(transfer.id, kind, leg, Side::Credit)?;
-        Ok(book)
+        self.change(debit_place, transfer.id, kind, leg, Side::Debit)?;
+        self.change(credit_place, transfer.id, kind, leg, Side::Credit)?;
+        Ok((debit_place, credit_place))
     }
 
-    fn account(&self, tenant: TenantId, id: AccountId) -> Result<&AccountState, Refusal> {
-        let account = self.accounts.get(&id).filter(|account| account.terms.tenant == tenant);
-        account.ok_or(Refusal::UnknownAccount)
+    fn find(&self, tenant: TenantId, id: AccountId) -> Result<(usize, &AccountState), Refusal> {
+        let place = self.places.get(&id).copied();
+        let found = place.and_then(|place| Some((place, self.accounts.get(place)?)));
+        found.filter(|(_, found)| found.terms.tenant == tenant).ok_or(Refusal::UnknownAccount)
     }
 
     fn change(
         &mut self,
+        place: usize,
         transfer: TransferId,
         kind: Kind,
         leg: &plan::PlannedLeg,
         entry: Side,
     ) -> Result<(), Refusal> {
         let is_new = is_new(kind);
-        let id = match entry {
-            Side::Debit => leg.debit,
-            Side::Credit => leg.credit,
-        };
         let now = self.now;
-        let account = self.accounts.get_mut(&id).ok_or(Refusal::UnknownAccount)?;
+        let account = self.accounts.get_mut(place).ok_or(Refusal::UnknownAccount)?;
         let AccountState { totals, changed_at, changed, last, legs, .. } = *account;
         let usages = account.usages.clone();
         let saved = Saved { totals, changed_at, changed, usages, last, legs };
-        self.undo.push(Undo::Account(id, Box::new(saved)));
+        self.undo.push(Undo::Account(place, saved));
         account.totals = plan::moved(&account.totals, kind, leg, entry)?;
         account.changed = true;
         account.changed_at = now;
@@ -439,8 +439,8 @@ impl Book {
         self.rows.truncate(rows);
         while self.undo.len() > undo {
             match self.undo.pop() {
-                Some(Undo::Account(id, saved)) => {
-                    if let Some(account) = self.accounts.get_mut(&id) {
+                Some(Undo::Account(place, saved)) => {
+                    if let Some(account) = self.accounts.get_mut(place) {
                         account.totals = saved.totals;
                         account.changed_at = saved.changed_at;
                         account.changed = saved.changed;

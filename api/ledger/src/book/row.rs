@@ -1,5 +1,5 @@
 use super::plan::{Plan, PlannedLeg};
-use super::{Book, Link, day_of};
+use super::{Link, day_of};
 use crate::transfer::{Kind, Transfer};
 use crate::{AccountId, TenantId, TransferId};
 
@@ -43,33 +43,32 @@ pub(crate) struct ChainLink {
 }
 
 impl Row {
+    /// The row of a leg, before it is known what its accounts say.
     pub(super) fn new(
-        book: &Book,
         transfer: &Transfer,
         plan: &Plan,
         leg: &PlannedLeg,
         number: i64,
-        book_key: i64,
+        now: i64,
     ) -> Self {
-        let history = |id| book.accounts.get(&id).and_then(super::AccountState::history);
         Self {
             seq: 0,
             tenant: transfer.tenant,
-            book: book_key,
+            book: 0,
             id: transfer.id,
             leg: number,
             kind: plan.kind,
             debit: leg.debit,
             credit: leg.credit,
             amount: leg.amount,
-            effective_on: plan.effective_on.filter(|day| *day != day_of(book.now)),
+            effective_on: plan.effective_on.filter(|day| *day != day_of(now)),
             expires_at: plan.expires_at,
             target: transfer.target(),
             code: transfer.code.clone(),
             reference: transfer.reference.clone(),
-            recorded_at: book.now,
-            debit_after: history(leg.debit),
-            credit_after: history(leg.credit),
+            recorded_at: now,
+            debit_after: None,
+            credit_after: None,
             debit_link: None,
             credit_link: None,
         }
