@@ -27,6 +27,9 @@ const GARBAGE_ROWS_MAX: i64 = 32;
 const LARGE_ROW: usize = 1024;
 /// After so many commits of others, or changes of terms, all are read again instead of asking which.
 const CHANGES_MAX: i64 = 1024;
+/// How many accounts are found in memory before the first of them is used: most are not in the processor's
+/// cache, and it then waits for many at once.
+const AT_ONCE: usize = 64;
 /// How many accounts one statement folds.
 const FOLD_CHUNK: usize = 1 << 16;
 
@@ -59,7 +62,7 @@ impl Default for TailOptions {
             alone_from: 256,
             alone_if_free_from: 16,
             fold_from: 1 << 18,
-            fold_ratio: 8,
+            fold_ratio: 16,
             slice: 256,
             accounts: 1_000_000,
             wary: 64,
@@ -448,16 +451,20 @@ impl Inner {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
-        let mut found = Vec::with_capacity(ids.len());
-        ids.retain(|id| {
-            let state = self.entries.get(id).and_then(|entry| {
-                Some(AccountState::new(*id, Arc::clone(entry.terms.as_ref()?), entry.standing))
-            });
-            let is_missing = state.is_none();
-            found.extend(state);
-            is_missing
-        });
-        (found, ids)
+        let (mut found, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
+        let state = |id, entry: &Entry| {
+            Some(AccountState::new(id, Arc::clone(entry.terms.as_ref()?), entry.standing))
+        };
+        for ids in ids.chunks(AT_ONCE) {
+            let entries: Vec<_> = ids.iter().map(|id| self.entries.get(id)).collect();
+            for (id, entry) in ids.iter().zip(entries) {
+                match entry.and_then(|entry| state(*id, entry)) {
+                    Some(state) => found.push(state),
+                    None => missing.push(*id),
+                }
+            }
+        }
+        (found, missing)
     }
 
     fn keep(&mut self, id: AccountId, terms: &Arc<Terms>, standing: Standing) {
@@ -494,14 +501,18 @@ impl Inner {
 
     /// Adds a row of the tail: the one after `head.tail`.
     fn add(&mut self, row: &TailRow) {
-        for (id, standing) in &row.states {
-            let entry = self.entries.entry(*id);
-            let entry =
-                entry.or_insert_with(|| Entry { standing: Standing::default(), terms: None });
-            if entry.standing.commit <= self.head.folded {
-                self.unfolded = self.unfolded.saturating_add(1);
+        let folded = self.head.folded;
+        for states in row.states.chunks(AT_ONCE) {
+            let is_unfolded = |(id, _): &&(AccountId, Standing)| {
+                self.entries.get(id).is_some_and(|entry| entry.standing.commit > folded)
+            };
+            let unfolded = states.iter().filter(is_unfolded).count();
+            self.unfolded = self.unfolded.saturating_add(states.len()).saturating_sub(unfolded);
+            for (id, standing) in states {
+                let entry = self.entries.entry(*id);
+                let entry = entry.or_insert(Entry { standing: *standing, terms: None });
+                entry.standing = entry.standing.newer(*standing);
             }
-            entry.standing = entry.standing.newer(*standing);
         }
         self.marks.extend(&row.marks);
         self.states = self.states.saturating_add(row.states.len());
