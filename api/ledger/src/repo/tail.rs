@@ -1,7 +1,7 @@
 //! What batches changed, before it is in `ledger_balances`; and the locks that keep postings apart.
 
 use api_store::{Engine, Tx, args};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::book::Standing;
 use crate::{AccountId, LedgerError, Totals};
@@ -14,6 +14,9 @@ const STATES: u8 = 1;
 /// States and marks; `changed_at` is relative to the time of the commit, and `last_seq` to the commit's
 /// first, so that they are short.
 const STATES_AND_MARKS: u8 = 2;
+
+/// About how long an entry of `ledger_tail.states` is.
+const STATE_BYTES: usize = 32;
 
 /// An entry of `ledger_tail.states`.
 #[derive(Serialize, Deserialize)]
@@ -46,24 +49,37 @@ pub(crate) struct TailRow {
 
 fn encode(row: &TailRow) -> Result<Vec<u8>, LedgerError> {
     let first_seq = super::first_seq(row.commit)?;
-    let states: Vec<Stored> = row
-        .states
-        .iter()
-        .map(|(account, Standing { totals, changed_at, last_seq, legs, .. })| Stored {
-            account: account.get(),
-            debits_posted: totals.debits_posted,
-            credits_posted: totals.credits_posted,
-            debits_pending: totals.debits_pending,
-            credits_pending: totals.credits_pending,
-            changed_at: changed_at.wrapping_sub(row.recorded_at),
-            last_seq: last_seq.wrapping_sub(first_seq),
-            legs: *legs,
-        })
-        .collect();
+    let states = States { row, first_seq };
     let position = |(account, seq): &Mark| (account.get(), seq.saturating_sub(first_seq));
     let marks: Vec<StoredMark> = row.marks.iter().map(position).collect();
-    postcard::to_extend(&(states, marks), vec![STATES_AND_MARKS])
-        .map_err(|_| LedgerError::damaged("tail"))
+    let mut bytes = Vec::with_capacity(row.states.len().saturating_mul(STATE_BYTES));
+    bytes.push(STATES_AND_MARKS);
+    postcard::to_extend(&(states, marks), bytes).map_err(|_| LedgerError::damaged("tail"))
+}
+
+/// Serializes the states of a row as a `Vec<Stored>`, without making one.
+struct States<'a> {
+    row: &'a TailRow,
+    first_seq: i64,
+}
+
+impl Serialize for States<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let stored = |(account, standing): &(AccountId, Standing)| {
+            let Standing { totals, changed_at, last_seq, legs, .. } = *standing;
+            Stored {
+                account: account.get(),
+                debits_posted: totals.debits_posted,
+                credits_posted: totals.credits_posted,
+                debits_pending: totals.debits_pending,
+                credits_pending: totals.credits_pending,
+                changed_at: changed_at.wrapping_sub(self.row.recorded_at),
+                last_seq: last_seq.wrapping_sub(self.first_seq),
+                legs,
+            }
+        };
+        serializer.collect_seq(self.row.states.iter().map(stored))
+    }
 }
 
 fn decode(commit: i64, recorded_at: i64, bytes: &[u8]) -> Result<TailRow, LedgerError> {
