@@ -3,7 +3,7 @@
 use api_store::{Engine, Tx};
 use jiff::Timestamp;
 
-use crate::book::{Applied, Book};
+use crate::book::{Applied, Book, Decisions};
 use crate::ledger::{Clock, timestamp};
 use crate::repo::{Keeper, TailRow};
 use crate::resident::{self, Alone, Resident, Written};
@@ -34,8 +34,6 @@ pub(crate) struct Posting<'a> {
     /// The transaction is the ledger's own and has written nothing: what it reads is durable.
     pub(crate) is_own: bool,
 }
-
-type Decided = (Book, Vec<Result<Applied, Refusal>>);
 
 impl Posting<'_> {
     /// Posts each group all or nothing; returns the results in the order of the transfers. Works in the
@@ -83,13 +81,14 @@ impl Posting<'_> {
         ids: Ids,
         recorder: Option<&dyn Recorder>,
     ) -> Result<Option<Results>, LedgerError> {
-        let (book, applied) = self.decide_shared(tx, groups, ids).await?;
+        let mut decisions = self.prepare_shared(tx, groups, ids).await?;
+        let commit = repo::write(tx, &mut decisions, Keeper::Balances).await?;
+        let (book, applied) = decisions.into_parts();
         if ids == Ids::New && is_refused_known(tx, groups, &applied).await? {
             return Ok(None);
         }
-        let mut first_seq = 0;
-        if !book.rows().is_empty() {
-            first_seq = repo::write(tx, &book, Keeper::Balances).await?.first_seq;
+        let first_seq = commit.map_or(0, |commit| commit.first_seq);
+        if commit.is_some() {
             record(tx, recorder, &book, first_seq).await?;
         }
         answers(&book, applied, groups, first_seq).map(Some)
@@ -109,14 +108,15 @@ impl Posting<'_> {
         let Alone { head, accounts, loaded } = self.resident.alone(tx, &accounts).await?;
         book.add_accounts(accounts);
         book.pass_time_to(now(self.clock));
-        let applied = self.decide(tx, &mut book, groups, ids).await?;
+        let mut decisions = self.prepare(tx, book, groups, ids).await?;
+        let commit = repo::write(tx, &mut decisions, Keeper::Tail).await?;
+        let (book, applied) = decisions.into_parts();
         if ids == Ids::New && is_refused_known(tx, groups, &applied).await? {
             return Ok(None);
         }
-        if book.rows().is_empty() {
+        let Some(commit) = commit else {
             return Ok(Some((answers(&book, applied, groups, 0)?, None)));
-        }
-        let commit = repo::write(tx, &book, Keeper::Tail).await?;
+        };
         record(tx, recorder, &book, commit.first_seq).await?;
         let row = TailRow {
             commit: commit.id,
@@ -138,23 +138,24 @@ impl Posting<'_> {
         tx: &mut Tx,
         groups: &[&[Transfer]],
     ) -> Result<Results, LedgerError> {
-        let (book, applied) = self.decide_shared(tx, groups, Ids::LookUp).await?;
+        let mut decisions = self.prepare_shared(tx, groups, Ids::LookUp).await?;
+        decisions.all();
+        let (book, applied) = decisions.into_parts();
         answers(&book, applied, groups, 0)
     }
 
-    /// Everything but the writing.
-    async fn decide_shared(
+    /// Everything but deciding and writing.
+    async fn prepare_shared<'a>(
         self,
         tx: &mut Tx,
-        groups: &[&[Transfer]],
+        groups: &'a [&'a [Transfer]],
         ids: Ids,
-    ) -> Result<Decided, LedgerError> {
+    ) -> Result<Decisions<'a>, LedgerError> {
         let mut book = self.begin(tx, groups).await?;
         let accounts = book.accounts_of(groups);
         book.add_accounts(self.resident.lock_shared(tx, &accounts).await?);
         book.pass_time_to(now(self.clock));
-        let applied = self.decide(tx, &mut book, groups, ids).await?;
-        Ok((book, applied))
+        self.prepare(tx, book, groups, ids).await
     }
 
     /// A book with the transfers that are named by others: which accounts these have never changes.
@@ -170,14 +171,14 @@ impl Posting<'_> {
         Ok(book)
     }
 
-    /// Decides with the accounts that are locked.
-    async fn decide(
+    /// Reads what is needed to decide with the accounts that are locked.
+    async fn prepare<'a>(
         self,
         tx: &mut Tx,
-        book: &mut Book,
-        groups: &[&[Transfer]],
+        mut book: Book,
+        groups: &'a [&'a [Transfer]],
         ids: Ids,
-    ) -> Result<Vec<Result<Applied, Refusal>>, LedgerError> {
+    ) -> Result<Decisions<'a>, LedgerError> {
         let now = book.now();
         for account in book.limited_accounts() {
             velocity::load(tx, self.resident, account, now, self.is_own).await?;
@@ -191,7 +192,7 @@ impl Posting<'_> {
         if !targets.is_empty() {
             book.add_ended(repo::ended(tx, &targets).await?);
         }
-        Ok(groups.iter().flat_map(|group| book.apply_group(group)).collect())
+        Ok(Decisions::new(book, groups))
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use api_store::{StoreError, Tx};
 use uuid::Uuid;
 
-use crate::book::{Book, Row, Standing, Terms};
+use crate::book::{Decisions, Row, Standing, Terms};
 use crate::transfer::Kind;
 use crate::{AccountId, LedgerError, Side, TenantId, TransferId, bytes};
 
@@ -220,11 +220,15 @@ pub(crate) struct Commit {
     pub(crate) first_seq: i64,
 }
 
-/// Writes what `book` decided.
-pub(crate) async fn write(tx: &mut Tx, book: &Book, keeper: Keeper) -> Result<Commit, LedgerError> {
+/// Decides everything, and writes it as a commit; `None` when there is nothing to write.
+pub(crate) async fn write(
+    tx: &mut Tx,
+    decisions: &mut Decisions<'_>,
+    keeper: Keeper,
+) -> Result<Option<Commit>, LedgerError> {
     match tx {
-        Tx::Sqlite(tx) => sqlite::write(tx, book, keeper).await,
-        Tx::Postgres(tx) => postgres::write(tx, book, keeper).await,
+        Tx::Sqlite(tx) => sqlite::write(tx, decisions, keeper).await,
+        Tx::Postgres(tx) => postgres::write(tx, decisions.all(), keeper).await,
     }
 }
 

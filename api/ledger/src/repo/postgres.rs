@@ -93,11 +93,14 @@ pub(super) async fn write(
     connection: &mut PgConnection,
     book: &Book,
     keeper: Keeper,
-) -> Result<Commit, LedgerError> {
+) -> Result<Option<Commit>, LedgerError> {
     fn column<'r, T>(rows: &'r [Row], value: impl Fn(&'r Row) -> T) -> Vec<T> {
         rows.iter().map(value).collect()
     }
     let rows = book.rows();
+    if rows.is_empty() {
+        return Ok(None);
+    }
     let prev = |link: Option<ChainLink>| link.map(|link| link.prev.seq(RELATIVE));
     let (standings, new_marks) = match keeper {
         Keeper::Balances => (book.standings(0, RELATIVE), marks(rows, RELATIVE)),
@@ -182,7 +185,7 @@ pub(super) async fn write(
         .await?;
     all_updated(&standings, updated.unsigned_abs())?;
     write_holds(connection, rows).await?;
-    Ok(Commit { id, first_seq: first_seq(id)? })
+    Ok(Some(Commit { id, first_seq: first_seq(id)? }))
 }
 
 fn account_column(states: &[(AccountId, Standing)]) -> Vec<i64> {

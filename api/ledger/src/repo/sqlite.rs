@@ -11,12 +11,13 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 use super::{
     Commit, Keeper, LockedRow, Mark, StoredRow, all_updated, events, first_seq, holds, marks,
 };
-use crate::book::{Book, ChainLink, Row, Standing};
+use crate::book::{ChainLink, Decisions, Row, Standing};
 use crate::bytes::encode;
 use crate::{AccountId, LedgerError, TenantId, TransferId};
 
+const LARGEST_CHUNK: usize = 256;
 /// How many rows one statement carries; the largest that fits is taken.
-const CHUNKS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
+const CHUNKS: [usize; 9] = [LARGEST_CHUNK, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /// All accounts come in one text: a row and twelve values for each would cost more than reading them
 /// from the tables. No stored text has the control characters that separate them.
@@ -122,16 +123,21 @@ pub(super) async fn ended(
     Ok(found)
 }
 
-/// Writes what `book` decided.
+/// Writes what is decided, and decides on the way.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
-    book: &Book,
+    decisions: &mut Decisions<'_>,
     keeper: Keeper,
-) -> Result<Commit, LedgerError> {
+) -> Result<Option<Commit>, LedgerError> {
+    if decisions.rows(1).is_empty() {
+        return Ok(None);
+    }
     let sql = "INSERT INTO ledger_commits (recorded_at) VALUES ($1) RETURNING id";
-    let commit: i64 = sqlx::query_scalar(sql).bind(book.now()).fetch_one(&mut *connection).await?;
+    let query = sqlx::query_scalar(sql).bind(decisions.now());
+    let commit: i64 = query.fetch_one(&mut *connection).await?;
     let first_seq = first_seq(commit)?;
-    insert_rows(connection, first_seq, book.rows()).await?;
+    insert_rows(connection, first_seq, decisions).await?;
+    let book = decisions.all();
     if keeper == Keeper::Balances {
         let states = book.standings(commit, first_seq);
         all_updated(&states, fold(connection, &states).await?)?;
@@ -145,23 +151,29 @@ pub(super) async fn write(
         let query = sqlx::query(sql).bind(tenant).bind(commit).bind(count).bind(book.now());
         query.execute(&mut *connection).await?;
     }
-    Ok(Commit { id: commit, first_seq })
+    Ok(Some(Commit { id: commit, first_seq }))
 }
 
 async fn insert_rows(
     connection: &mut SqliteConnection,
     first_seq: i64,
-    rows: &[Row],
+    decisions: &mut Decisions<'_>,
 ) -> Result<(), LedgerError> {
     let insert = "INSERT INTO ledger_transfers (seq, book, id, leg, kind, debit, credit, amount,
         effective_on, expires_at, target, code, reference, debit_debits, debit_credits,
         credit_debits, credit_credits, debit_prev, credit_prev) VALUES ";
-    let numbered: Vec<(i64, &Row)> = (first_seq..).zip(rows).collect();
-    let statement = |chunk: &[(i64, &Row)]| {
+    let (mut next, mut seq) = (0_usize, first_seq);
+    let statements = std::iter::from_fn(|| {
+        let rows = decisions.rows(next.saturating_add(LARGEST_CHUNK)).get(next..)?;
+        let chunk = chunks(rows).next()?;
         let query = sqlx::query(AssertSqlSafe(values(insert, chunk.len(), 19, "")));
-        chunk.iter().fold(query, |query, (seq, row)| bind_row(query, *seq, row, first_seq))
-    };
-    execute_all(connection, chunks(&numbered).map(statement)).await?;
+        let numbered = (seq..).zip(chunk);
+        let query = numbered.fold(query, |query, (seq, row)| bind_row(query, seq, row, first_seq));
+        next = next.saturating_add(chunk.len());
+        seq = seq.saturating_add(i64::try_from(chunk.len()).ok()?);
+        Some(query)
+    });
+    execute_all(connection, statements).await?;
     Ok(())
 }
 
