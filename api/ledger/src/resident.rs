@@ -358,6 +358,12 @@ impl Resident {
         self.lock().marks.range(range).take(count).map(|(_, seq)| *seq).collect()
     }
 
+    /// The last `count` legs of the account before `seq` that are marked in the tail alone.
+    pub(crate) fn marks_before(&self, account: AccountId, seq: i64, count: usize) -> Vec<i64> {
+        let range = (account, i64::MIN)..(account, seq);
+        self.lock().marks.range(range).rev().take(count).map(|(_, seq)| *seq).collect()
+    }
+
     /// What a commit with so many states folds on the way.
     pub(crate) fn slice(&self, states: usize) -> Slice {
         self.lock().slice(states)

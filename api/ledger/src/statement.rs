@@ -79,13 +79,14 @@ pub struct StatementPage {
 pub struct Statement {
     /// The account.
     pub account: Account,
-    /// The posted balance before the first line.
+    /// The posted balance before the oldest line.
     pub opening: Balance,
-    /// The movements, oldest first. Later ones are only ever added at the end.
+    /// The movements, oldest first, or newest first when they were asked for so. Later ones are only ever
+    /// added at the newer end.
     pub lines: Vec<Line>,
-    /// The posted balance after the last line.
+    /// The posted balance after the newest line.
     pub closing: Balance,
-    /// Where the next page begins; `None` at the end of the history.
+    /// Where the next page begins; `None` at the end of the history, or its beginning.
     pub next: Option<i64>,
 }
 
@@ -179,6 +180,35 @@ impl Ledger {
             legs.into_iter().map(|leg| line(leg, account.side)).collect::<Result<_, _>>()?;
         let closing = lines.last().map_or(opening, |line| line.balance);
         let next = lines.last().filter(|_| more).map(|line| line.seq);
+        Ok(Statement { account, opening, lines, closing, next })
+    }
+
+    /// The same from the end: the newest lines first, those before the `seq` in `before` (`i64::MAX` to
+    /// begin). Opening is the balance before the last line of the page, closing the one after its first,
+    /// and the closing of the next page is the opening of this one.
+    ///
+    /// # Errors
+    /// As [`Ledger::statement`].
+    pub async fn statement_before(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+        before: i64,
+        limit: u32,
+    ) -> Result<Statement, LedgerError> {
+        let (account, Standing { last_seq, .. }) = self.standing(tx, id).await?;
+        if !account.history {
+            return Err(LedgerError::NoHistory);
+        }
+        let limit = limit.clamp(1, LINES_MAX);
+        let history = self.history(id, last_seq);
+        let mut legs = history.back(tx, before, limit.saturating_add(1)).await?;
+        let earlier = if legs.len() > limit as usize { legs.pop() } else { None };
+        let opening = Balance { side: account.side, totals: totals_after(earlier.as_ref())? };
+        let lines: Vec<Line> =
+            legs.into_iter().map(|leg| line(leg, account.side)).collect::<Result<_, _>>()?;
+        let closing = lines.first().map_or(opening, |line| line.balance);
+        let next = lines.last().filter(|_| earlier.is_some()).map(|line| line.seq);
         Ok(Statement { account, opening, lines, closing, next })
     }
 

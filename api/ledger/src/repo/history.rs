@@ -77,6 +77,15 @@ async fn backwards(
     Ok(tx.fetch_all(sql, args![account.get(), top, stop]).await?)
 }
 
+const fn moved_money(leg: &HistoryLeg) -> bool {
+    matches!(leg.3, 1 | 3 | 6)
+}
+
+/// How many marks to pass so that so many legs are on the way.
+fn marks_for(legs: usize) -> usize {
+    legs.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or(1)
+}
+
 /// An account's history, from its last leg.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct History<'a> {
@@ -119,19 +128,54 @@ impl History<'_> {
         let mut found: Vec<HistoryLeg> = Vec::new();
         let mut from = seq;
         while found.len() < limit {
-            let missing = limit.saturating_sub(found.len());
-            let skip = missing.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or(1);
+            let skip = marks_for(limit.saturating_sub(found.len()));
             let top = self.top(tx, from.saturating_add(1), skip).await?;
             if top <= from {
                 break;
             }
             let legs = backwards(tx, self.account, top, from).await?;
-            let moved = |leg: &HistoryLeg| leg.0 > from && matches!(leg.3, 1 | 3 | 6);
+            let moved = |leg: &HistoryLeg| leg.0 > from && moved_money(leg);
             found.extend(legs.into_iter().rev().filter(moved));
             from = top;
         }
         found.truncate(limit);
         Ok(found)
+    }
+
+    /// Up to `limit` legs before `seq` that moved money, newest first.
+    pub(crate) async fn back(
+        self,
+        tx: &mut Tx,
+        seq: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryLeg>, LedgerError> {
+        let limit = limit as usize;
+        let mut found: Vec<HistoryLeg> = Vec::new();
+        let mut end = seq;
+        while found.len() < limit && end > 0 {
+            let top = self.top(tx, end.saturating_sub(1), 0).await?;
+            let skip = marks_for(limit.saturating_sub(found.len()));
+            let bottom = self.bottom(tx, top.min(end), skip).await?;
+            let legs = backwards(tx, self.account, top, bottom).await?;
+            found.extend(legs.into_iter().filter(|leg| leg.0 < end && moved_money(leg)));
+            end = bottom;
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The last marked leg before `seq`, but for `skip` others after it. Zero when there are not so many.
+    async fn bottom(self, tx: &mut Tx, seq: i64, skip: usize) -> Result<i64, LedgerError> {
+        let count = skip.saturating_add(1);
+        let mut marks = self.resident.marks_before(self.account, seq, count);
+        let sql = "SELECT seq FROM ledger_marks WHERE account = $1 AND seq < $2
+             ORDER BY seq DESC LIMIT $3";
+        let limit = i64::try_from(count).unwrap_or(i64::MAX);
+        let stored: Vec<(i64,)> = tx.fetch_all(sql, args![self.account.get(), seq, limit]).await?;
+        marks.extend(stored.into_iter().map(|(seq,)| seq));
+        marks.sort_unstable_by(|left, right| right.cmp(left));
+        marks.dedup();
+        Ok(marks.get(skip).copied().unwrap_or_default())
     }
 
     /// The last leg at `seq` or before it, of any kind.

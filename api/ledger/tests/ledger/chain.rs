@@ -61,6 +61,25 @@ async fn same_parts(f: &Fixture, ledger: &Ledger, accounts: [AccountId; 2]) {
                 }
             }
             assert_eq!(lines, whole.lines[..lines.len()], "pages of {limit}");
+            let (mut before, mut back) = (i64::MAX, Vec::new());
+            loop {
+                let page = ledger.statement_before(&mut tx, account, before, limit).await.unwrap();
+                let earlier = whole.lines.len() - back.len();
+                assert_eq!(Some(page.closing), balance(whole.lines[..earlier].last()));
+                back.extend(page.lines);
+                let earlier = whole.lines.len() - back.len();
+                let opening = balance(whole.lines[..earlier].last()).unwrap_or(whole.opening);
+                assert_eq!(page.opening, opening);
+                match page.next {
+                    Some(next) => before = next,
+                    None => break,
+                }
+                if limit == 1 && back.len() > 70 {
+                    break;
+                }
+            }
+            back.reverse();
+            assert_eq!(back, whole.lines[171 - back.len()..], "pages of {limit}, newest first");
         }
     }
 }

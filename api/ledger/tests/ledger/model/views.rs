@@ -101,8 +101,43 @@ async fn statement(
     let time = Timestamp::from_second(second).unwrap();
     let cursor = ledger.statement_cursor(tx, id, time).await.unwrap();
     let opening = naive.posted(id, |accepted| accepted.at <= second);
-    let rest = expected.into_iter().filter(|entry| entry.recorded_at > second).collect();
+    let rest = expected.iter().filter(|entry| entry.recorded_at > second).cloned().collect();
     assert_eq!(pages(ledger, tx, id, cursor, limit).await, (opening, rest), "{id} after {time}");
+    let until = expected.iter().filter(|entry| entry.recorded_at <= second).cloned().collect();
+    let back = pages_back(ledger, tx, id, cursor + 1, limit).await;
+    assert_eq!(back, (opening, until), "{id} before {time}");
+    assert_eq!(pages_back(ledger, tx, id, i64::MAX, limit).await.1, expected);
+}
+
+/// The closing totals and all lines before `before`, oldest first although they were read newest first.
+async fn pages_back(
+    ledger: &Ledger,
+    tx: &mut Tx,
+    id: AccountId,
+    mut before: i64,
+    limit: u32,
+) -> (Totals, Vec<Entry>) {
+    let (mut closing, mut opening, mut entries) = (None, None, Vec::<Entry>::new());
+    loop {
+        let statement = ledger.statement_before(tx, id, before, limit).await.unwrap();
+        closing.get_or_insert(statement.closing.totals);
+        assert_eq!(opening.unwrap_or(statement.closing), statement.closing);
+        let newest = statement.lines.first().map_or(statement.opening, |line| line.balance);
+        assert_eq!(statement.closing, newest);
+        entries.extend(statement.lines.iter().map(Entry::from));
+        opening = Some(statement.opening);
+        match statement.next {
+            Some(next) => {
+                assert_eq!(statement.lines.len(), limit as usize, "only the last page is short");
+                before = next;
+            }
+            None => {
+                assert_eq!(statement.opening.totals, Totals::default(), "the beginning");
+                entries.reverse();
+                return (closing.unwrap(), entries);
+            }
+        }
+    }
 }
 
 /// The opening totals and all lines after `after`. What is between two pages is told twice, and the same.
