@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::auth::{Caller, Scope};
 use super::extract::{Args, Params};
+use super::ledger::Order;
 use super::missing;
 use super::problem::{Problem, ProblemDocument};
 use super::views::Money;
@@ -59,6 +60,9 @@ pub(crate) struct StatementQuery {
     /// At most this many lines, 1 to 500.
     #[serde(default = "default_limit")]
     limit: u32,
+    /// `asc`, the oldest first, when absent; `desc` for the newest first.
+    #[serde(default)]
+    order: Order,
 }
 
 const fn default_limit() -> u32 {
@@ -67,10 +71,10 @@ const fn default_limit() -> u32 {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StatementView {
-    /// Before the first line.
+    /// Before the oldest line.
     opening: Money,
     lines: Vec<LineView>,
-    /// After the last line.
+    /// After the newest line.
     closing: Money,
     /// Give this as `after` for the next page; absent at the end.
     next: Option<i64>,
@@ -112,9 +116,8 @@ pub(crate) async fn statement(
     let tenant = TenantId::new(caller.tenant);
     let account = app.ledger.find_account(&mut tx, tenant, &customer_code(id), &asset).await?;
     let (account, _) = account.ok_or_else(|| missing("account"))?;
-    let page =
-        api_ledger::StatementPage { after: query.after.unwrap_or_default(), limit: query.limit };
-    let statement = app.ledger.statement(&mut tx, account.id, page).await?;
+    let page = query.order.page(&app, &mut tx, account.id, query.after, query.limit);
+    let statement = page.await?;
     let lines = statement.lines.into_iter().map(|line| LineView {
         recorded_at: line.recorded_at.to_string(),
         effective_on: line.effective_on.to_string(),

@@ -296,11 +296,46 @@ fn a_statement_adds_up_and_its_pages_do_not_shift(world: &World) {
     assert_eq!(rest["lines"].as_array().unwrap().len(), 7);
     let upto = world.tenant.get(&format!("{path}?to={from}")).expect(200);
     assert_eq!((&upto["closing"], &upto["next"]), (&first["closing"], &json!(null)));
+    assert_eq!(world.tenant.get(&format!("{path}?after=1&from={from}")).status, 400);
+    newest_first(world, &path);
     let line = &first["lines"][1];
     assert_eq!(
         (&line["kind"], &line["side"], &line["other"]),
         (&json!("transfer"), &json!("debit"), &json!(bank))
     );
+}
+
+/// The same lines as oldest first, in pages that do not shift when something comes.
+fn newest_first(world: &World, path: &str) {
+    let all = world.tenant.get(path).expect(200);
+    let get = |query: &str| world.tenant.get(&format!("{path}?order=desc{query}")).expect(200);
+    let (mut lines, mut closing, mut cursor) = (Vec::new(), all["closing"].clone(), String::new());
+    loop {
+        let page = get(&format!("&limit=4{cursor}"));
+        assert_eq!(page["closing"], closing);
+        lines.extend(page["lines"].as_array().unwrap().clone());
+        closing = page["opening"].clone();
+        let Some(next) = page["next"].as_i64() else { break };
+        cursor = format!("&after={next}");
+    }
+    assert_eq!(closing, "0");
+    lines.reverse();
+    assert_eq!(json!(lines), all["lines"]);
+
+    let at = |line: usize| all["lines"][line]["recorded_at"].as_str().unwrap();
+    let part = get(&format!("&from={}&to={}", at(3), at(7)));
+    assert_eq!(
+        (&part["opening"], &part["closing"]),
+        (&all["lines"][3]["balance"], &all["lines"][7]["balance"])
+    );
+    assert_eq!((part["lines"].as_array().unwrap().len(), &part["next"]), (4, &json!(null)));
+    let early = get("&to=2020-01-01T00:00:00Z");
+    assert_eq!((&early["opening"], &early["closing"]), (&json!("0"), &json!("0")));
+    let late = get(&format!("&from={}", at(10)));
+    assert_eq!((&late["opening"], &late["closing"]), (&all["closing"], &all["closing"]));
+    let both = world.tenant.get(&format!("{path}?order=desc&after=9&to={}", at(3)));
+    assert_eq!(both.refusal(), (400, "bad_request"));
+    assert_eq!(world.tenant.get(&format!("{path}?order=newest")).status, 400);
 }
 
 fn limits_are_set_and_kept(world: &World) {

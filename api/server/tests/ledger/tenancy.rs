@@ -9,6 +9,7 @@ use crate::world::{World, about, id, leg, pending, transfer, unique, uuid};
 on_both_engines! {
     promise_34_nothing_of_another_tenants_ledger_is_visible
     the_systems_accounts_are_read_and_never_moved
+    a_customers_statement_is_read_in_both_orders
     a_key_without_the_scope_is_refused_and_a_revoked_one_at_once
 }
 
@@ -75,17 +76,50 @@ fn customers(world: &World) -> (String, String) {
     (create("alice"), create("bob"))
 }
 
-fn the_systems_accounts_are_read_and_never_moved(world: &World) {
+/// Two customers, of whom the first got 50.00 EUR from the bank and paid so much to the second.
+fn customers_who_paid(world: &World, amounts: &[&str]) -> (String, String) {
     let (alice, bob) = customers(world);
     world.server.top_up(&alice, 5000);
-    let spent = |client: &Client, amount: &str| {
-        let body = json!({ "from": alice, "to": bob, "asset": "EUR", "amount": amount });
-        let key = format!("idempotency-key: {}\r\n", uuid());
-        client.send("POST", "/v1/transfers", &key, Some(&body))
-    };
     let path = format!("/v1/customers/{alice}/balances");
     world.tenant.wait_for(&path, |balances| balances[0]["available"] == "5000");
-    spent(&world.tenant, "1000").expect(201);
+    for amount in amounts {
+        let body = json!({ "from": alice, "to": bob, "asset": "EUR", "amount": amount });
+        let key = format!("idempotency-key: {}\r\n", uuid());
+        world.tenant.send("POST", "/v1/transfers", &key, Some(&body)).expect(201);
+    }
+    (alice, bob)
+}
+
+fn a_customers_statement_is_read_in_both_orders(world: &World) {
+    let (alice, _) = customers_who_paid(world, &["1000", "200", "30"]);
+    let path = format!("/v1/customers/{alice}/statement/EUR");
+    let all = world.tenant.get(&path).expect(200);
+    let lines = all["lines"].as_array().unwrap();
+    let changes: Vec<_> = lines.iter().map(|line| line["change"].as_str().unwrap()).collect();
+    assert_eq!(changes, ["5000", "-1000", "-200", "-30"]);
+    assert_eq!((&lines[0]["code"], &lines[1]["code"]), (&json!("topup"), &json!("internal")));
+    assert_eq!(
+        (&all["opening"]["amount"], &all["closing"]["amount"]),
+        (&json!("0"), &json!("3770"))
+    );
+
+    let newest = world.tenant.get(&format!("{path}?order=desc&limit=3")).expect(200);
+    assert_eq!(
+        newest["lines"].as_array().unwrap()[..],
+        [&lines[3], &lines[2], &lines[1]].map(Value::clone)
+    );
+    assert_eq!(
+        (&newest["opening"]["amount"], &newest["closing"]),
+        (&json!("5000"), &all["closing"])
+    );
+    let next = &newest["next"];
+    let rest = world.tenant.get(&format!("{path}?order=desc&after={next}")).expect(200);
+    assert_eq!((&rest["lines"], &rest["closing"]), (&json!([lines[0]]), &newest["opening"]));
+    assert_eq!((&rest["opening"], &rest["next"]), (&all["opening"], &json!(null)));
+}
+
+fn the_systems_accounts_are_read_and_never_moved(world: &World) {
+    let (alice, _) = customers_who_paid(world, &["1000"]);
 
     let accounts = world.tenant.get("/v1/ledger/accounts").expect(200);
     let find = |code: &str| {

@@ -1,4 +1,5 @@
-use api_ledger::{AsOf, Balance, Line, StatementPage};
+use api_ledger::{AccountId, AsOf, Balance, LedgerError, Line, Statement, StatementPage};
+use api_store::Tx;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
@@ -140,9 +141,43 @@ pub(crate) struct LedgerStatementQuery {
     /// To end with what was recorded at this time or before it, RFC 3339. Send it with every page.
     #[param(value_type = Option<String>)]
     to: Option<Timestamp>,
+    /// `asc`, the oldest first, when absent; `desc` for the newest first. With `desc` a page begins at
+    /// `to`, `from` is to be sent with every page, and `to` not with `after`.
+    #[serde(default)]
+    order: Order,
     /// At most this many lines, 1 to 500; 100 when absent.
     #[serde(default = "super::transfers::default_limit")]
     limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order {
+    #[default]
+    Asc,
+    Desc,
+}
+
+impl Order {
+    /// A page of an account's history, after `cursor` or from the beginning of this order.
+    pub(crate) async fn page(
+        self,
+        app: &App,
+        tx: &mut Tx,
+        id: AccountId,
+        cursor: Option<i64>,
+        limit: u32,
+    ) -> Result<Statement, LedgerError> {
+        match self {
+            Self::Asc => {
+                let page = StatementPage { after: cursor.unwrap_or_default(), limit };
+                app.ledger.statement(tx, id, page).await
+            }
+            Self::Desc => {
+                app.ledger.statement_before(tx, id, cursor.unwrap_or(i64::MAX), limit).await
+            }
+        }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -152,10 +187,10 @@ pub(crate) struct LedgerStatement {
     /// One unit of the asset is 10 to this power minor units; absent when the server no longer knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     decimals: Option<u8>,
-    /// The posted balance before the first line.
+    /// The posted balance before the oldest line.
     opening: String,
     lines: Vec<LedgerLine>,
-    /// The posted balance after the last line: opening and changes together.
+    /// The posted balance after the newest line: opening and changes together.
     closing: String,
     /// Give this as `after` for the next page; absent at the end.
     next: Option<i64>,
@@ -223,28 +258,25 @@ pub(crate) async fn statement(
 ) -> Result<Json<LedgerStatement>, Problem> {
     caller.require(Scope::Read)?;
     let limit = check_limit(query.limit)?;
-    if query.after.is_some() && query.from.is_some() {
-        let detail = "from is for the first page; then give after";
+    let (first, first_name) = match query.order {
+        Order::Asc => (query.from, "from"),
+        Order::Desc => (query.to, "to"),
+    };
+    if query.after.is_some() && first.is_some() {
+        let detail = format!("{first_name} is for the first page; then give after");
         return Err(Error::refuse(Code::BadRequest, detail).into());
     }
     let mut tx = app.db.read().await?;
     let (account, _) = found(&app, &mut tx, &caller, id).await?;
-    let after = match (query.after, query.from) {
-        (Some(after), _) => after.max(0),
-        (None, Some(from)) => app.ledger.statement_cursor(&mut tx, account.id, from).await?,
-        (None, None) => 0,
+    let cursor = match first {
+        Some(time) => Some(app.ledger.statement_cursor(&mut tx, account.id, time).await?),
+        None => query.after.map(|after| after.max(0)),
     };
-    let page = StatementPage { after, limit };
-    let mut statement = app.ledger.statement(&mut tx, account.id, page).await?;
-    if let Some(to) = query.to {
-        let kept = statement.lines.iter().take_while(|line| line.recorded_at <= to).count();
-        if kept < statement.lines.len() {
-            statement.lines.truncate(kept);
-            statement.closing =
-                statement.lines.last().map_or(statement.opening, |line| line.balance);
-            statement.next = None;
-        }
-    }
+    // What is at the time's cursor belongs to the page when the newest come first; what is at `after` does not.
+    let at_end = i64::from(first.is_some() && query.order == Order::Desc);
+    let cursor = cursor.map(|cursor| cursor.saturating_add(at_end));
+    let mut statement = query.order.page(&app, &mut tx, account.id, cursor, limit).await?;
+    end_at(&mut statement, &query);
     Ok(Json(LedgerStatement {
         account: account.id.to_string(),
         decimals: app.decimals(&account.asset),
@@ -254,4 +286,27 @@ pub(crate) async fn statement(
         next: statement.next,
         lines: statement.lines.into_iter().map(LedgerLine::from).collect(),
     }))
+}
+
+/// Leaves out what is on the other side of the time at which the statement ends.
+fn end_at(statement: &mut Statement, query: &LedgerStatementQuery) {
+    let is_within = |line: &Line| match query.order {
+        Order::Asc => query.to.is_none_or(|to| line.recorded_at <= to),
+        Order::Desc => query.from.is_none_or(|from| line.recorded_at > from),
+    };
+    let kept = statement.lines.iter().take_while(|line| is_within(line)).count();
+    let Some(left_out) = statement.lines.get(kept).map(|line| line.balance) else { return };
+    statement.lines.truncate(kept);
+    statement.next = None;
+    match query.order {
+        Order::Asc => {
+            let last = statement.lines.last();
+            statement.closing = last.map_or(statement.opening, |line| line.balance);
+        }
+        Order::Desc => {
+            statement.opening = left_out;
+            let first = statement.lines.first();
+            statement.closing = first.map_or(left_out, |line| line.balance);
+        }
+    }
 }

@@ -15,6 +15,7 @@ use api_store::Tx;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use balances::Order;
 pub(super) use transfers::{check_limit, default_limit};
 
 use super::auth::Caller;
