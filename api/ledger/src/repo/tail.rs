@@ -247,11 +247,27 @@ pub(crate) async fn touched_after(
     commit: i64,
     folded: i64,
 ) -> Result<Vec<AccountId>, LedgerError> {
-    let sql = "SELECT t.debit, t.credit FROM ledger_commits AS c
-         JOIN ledger_transfers AS t ON t.seq >= c.id << 20 AND t.seq < (c.id + 1) << 20
-         WHERE c.id > $1
-             AND NOT EXISTS
-                 (SELECT 1 FROM ledger_tail AS l WHERE l.commit_id = c.id AND l.commit_id > $2)";
+    let sql = match tx.engine() {
+        Engine::Sqlite => {
+            "SELECT t.debit, t.credit FROM ledger_commits AS c
+             CROSS JOIN ledger_transfers AS t ON t.seq >= c.id << 20 AND t.seq < (c.id + 1) << 20
+             WHERE c.id > $1
+                 AND NOT EXISTS
+                     (SELECT 1 FROM ledger_tail AS l WHERE l.commit_id = c.id AND l.commit_id > $2)"
+        }
+        // Written so that it is done by the index, whatever the planner thinks how long a commit is.
+        Engine::Postgres => {
+            "SELECT t.debit, t.credit FROM ledger_commits AS c
+             CROSS JOIN LATERAL (
+                 SELECT r.debit, r.credit FROM ledger_transfers AS r
+                 WHERE r.seq >= c.id << 20 AND r.seq < (c.id + 1) << 20
+                 ORDER BY r.seq LIMIT 1 << 20
+             ) AS t
+             WHERE c.id > $1
+                 AND NOT EXISTS
+                     (SELECT 1 FROM ledger_tail AS l WHERE l.commit_id = c.id AND l.commit_id > $2)"
+        }
+    };
     let rows: Vec<(i64, i64)> = tx.fetch_all(sql, args![commit, folded]).await?;
     Ok(rows.into_iter().flat_map(|(debit, credit)| [debit, credit]).map(AccountId::new).collect())
 }
