@@ -93,6 +93,23 @@ async fn increment(db: api_store::Db) -> Result<(), StoreError> {
     tx.commit().await
 }
 
+/// Whatever the server's defaults are.
+#[tokio::test]
+async fn connections_have_the_settings_that_promises_rest_on() {
+    let test_db = TestDb::new(Engine::Postgres).await.unwrap();
+    let mut tx = test_db.db.begin().await.unwrap();
+    for (setting, value) in [
+        ("synchronous_commit", "on"),
+        ("lock_timeout", "20s"),
+        ("jit", "off"),
+        ("transaction_isolation", "read committed"),
+    ] {
+        let found: (String,) =
+            tx.fetch_one("SELECT current_setting($1)", args![setting]).await.unwrap();
+        assert_eq!(found.0, value, "{setting}");
+    }
+}
+
 #[tokio::test]
 async fn connections_that_the_server_ended_are_replaced() {
     let test_db = TestDb::new(Engine::Postgres).await.unwrap();
