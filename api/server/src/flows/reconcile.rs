@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use api_ledger::{Side, TenantId};
 use api_store::Tx;
-use chain_core::{Action, Address, Amount, Node as _, TxStatus};
+use chain_core::{Action, Address, Amount, Node as _, NodeError, TxStatus};
 use serde::Serialize;
 
 use crate::app::App;
@@ -20,6 +20,21 @@ use crate::repo::{addresses, deposits, intents, tenants};
 pub(crate) struct Finding {
     /// The asset's code.
     pub asset: String,
+    /// The two sides; absent when they could not be compared.
+    #[serde(flatten)]
+    pub sums: Option<Sums>,
+    /// True when chain and books agree once what is on its way is counted.
+    pub agrees: bool,
+    /// True when customers' claims are covered by what the chain holds.
+    pub covered: bool,
+    /// Why the asset could not be compared: something of it does not fit in 128 bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What the chain says, and what the books say.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Sums {
     /// What the chain says that our addresses hold.
     pub on_chain: String,
     /// The sum of the `custody` accounts of all tenants.
@@ -30,10 +45,6 @@ pub(crate) struct Finding {
     pub not_yet_settled: String,
     /// What customers can claim.
     pub liabilities: String,
-    /// True when chain and books agree once those two are counted.
-    pub agrees: bool,
-    /// True when customers' claims are covered by what the chain holds.
-    pub covered: bool,
 }
 
 /// Compares every chain asset. Run it while little is moving: what moves during the run shows as a
@@ -46,7 +57,18 @@ pub(crate) async fn run(app: &App) -> Result<Vec<Finding>, Error> {
     for chain in app.chains.iter() {
         let in_flight = in_flight(app, chain).await?;
         for asset in app.chains.assets_of(chain) {
-            findings.push(compare(app, chain, asset, &in_flight).await?);
+            let finding = match compare(app, chain, asset, &in_flight).await {
+                Err(Incomparable::TooLarge(problem)) => Finding {
+                    asset: asset.code.clone(),
+                    sums: None,
+                    agrees: false,
+                    covered: false,
+                    problem: Some(problem),
+                },
+                Err(Incomparable::Failed(error)) => return Err(error),
+                Ok(finding) => finding,
+            };
+            findings.push(finding);
         }
     }
     let disagreements =
@@ -94,12 +116,27 @@ fn add(sums: &mut BTreeMap<String, Amount>, code: &str, amount: Amount) -> Resul
     Ok(())
 }
 
+/// Why an asset could not be compared.
+#[derive(Debug)]
+enum Incomparable {
+    /// There is more than the books can count: this asset alone has no finding.
+    TooLarge(String),
+    /// No asset has one.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Incomparable {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 async fn compare(
     app: &App,
     chain: &Chain,
     asset: &AssetConfig,
     in_flight: &BTreeMap<String, Amount>,
-) -> Result<Finding, Error> {
+) -> Result<Finding, Incomparable> {
     let on_chain = held(app, chain, asset).await?;
     let mut tx = app.db.read().await?;
     let books = net(app, &mut tx, "custody", &asset.code, Side::Debit).await?;
@@ -108,18 +145,24 @@ async fn compare(
     drop(tx);
     let mut not_yet_credited = Amount::ZERO;
     for amount in waiting {
-        not_yet_credited = not_yet_credited.checked_add(amount.parse()?)?;
+        let sum = amount.parse().and_then(|amount| not_yet_credited.checked_add(amount));
+        not_yet_credited = sum.map_err(|error| {
+            Incomparable::TooLarge(format!("{amount} waits to be credited: {error}"))
+        })?;
     }
     let not_yet_settled = in_flight.get(&asset.code).copied().unwrap_or_default();
     // chain = books + not yet credited - not yet settled, without negative numbers on either side
     let left = signed_sum(&[(on_chain, false), (not_yet_settled, false), (not_yet_credited, true)]);
     Ok(Finding {
         asset: asset.code.clone(),
-        on_chain: on_chain.to_string(),
-        in_books: books.to_string(),
-        not_yet_credited: not_yet_credited.to_string(),
-        not_yet_settled: not_yet_settled.to_string(),
-        liabilities: claims.to_string(),
+        sums: Some(Sums {
+            on_chain: on_chain.to_string(),
+            in_books: books.to_string(),
+            not_yet_credited: not_yet_credited.to_string(),
+            not_yet_settled: not_yet_settled.to_string(),
+            liabilities: claims.to_string(),
+        }),
+        problem: None,
         agrees: left.is_some_and(|left| left == books),
         covered: covered(on_chain, claims),
     })
@@ -156,7 +199,7 @@ fn covered(on_chain: Amount, claims: i128) -> bool {
     u128::try_from(claims).is_ok_and(|claims| claims <= on_chain.minor())
 }
 
-async fn held(app: &App, chain: &Chain, asset: &AssetConfig) -> Result<Amount, Error> {
+async fn held(app: &App, chain: &Chain, asset: &AssetConfig) -> Result<Amount, Incomparable> {
     let mut tx = app.db.read().await?;
     let issued = addresses::of_chain(&mut tx, &chain.config.name).await?;
     drop(tx);
@@ -164,6 +207,10 @@ async fn held(app: &App, chain: &Chain, asset: &AssetConfig) -> Result<Amount, E
         .iter()
         .map(|issued| Ok(issued.keyed(&chain.config.id)?.address))
         .collect::<Result<_, Error>>()?;
-    let balances = chain.node().await?.balances(&asset.id, &addresses).await?;
-    Ok(Amount::checked_sum(balances.into_values())?)
+    let balances = match chain.node().await?.balances(&asset.id, &addresses).await {
+        Err(NodeError::NotAvailable(what)) => return Err(Incomparable::TooLarge(what)),
+        balances => balances?,
+    };
+    let sum = Amount::checked_sum(balances.into_values());
+    sum.map_err(|error| Incomparable::TooLarge(format!("the sum of our addresses: {error}")))
 }

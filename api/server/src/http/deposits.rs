@@ -4,12 +4,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::auth::{Caller, Scope};
+use super::auth::{Caller, Operator, Scope};
 use super::extract::{Args, Params};
 use super::missing;
 use super::problem::{Problem, ProblemDocument};
 use super::views::{Money, Page, PageQuery, time};
 use crate::app::App;
+use crate::books::HOUSE;
 use crate::repo::bank::{self, BankLine};
 use crate::repo::deposits::{self, Deposit};
 
@@ -84,6 +85,35 @@ pub(crate) async fn get(
     let deposit =
         deposits::get(&mut tx, caller.tenant, id).await?.ok_or_else(|| missing("deposit"))?;
     Ok(Json(deposit.into()))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SuspendedDeposit {
+    #[serde(flatten)]
+    deposit: DepositView,
+    /// Whose address it came to; absent when it is the operator's own.
+    tenant: Option<Uuid>,
+}
+
+/// Deposits of all tenants that no books can hold, because they do not fit in 128 bits (operator). The chain has
+/// the money; nothing is credited and nothing of it is cut off.
+#[utoipa::path(get, path = "/v1/treasury/suspended-deposits", tag = "operator", params(PageQuery),
+    security(("api_key" = [])),
+    responses((status = 200, body = Page<SuspendedDeposit>), (status = "default", body = ProblemDocument)))]
+pub(crate) async fn suspended(
+    State(app): State<App>,
+    _: Operator,
+    Args(page): Args<PageQuery>,
+) -> Result<Json<Page<SuspendedDeposit>>, Problem> {
+    let limit = page.limit()?;
+    let mut tx = app.db.read().await?;
+    let found = deposits::suspended(&mut tx, &page.after, limit).await?;
+    let view = |deposit: Deposit| {
+        let tenant = Some(deposit.tenant).filter(|tenant| *tenant != HOUSE);
+        SuspendedDeposit { deposit: deposit.into(), tenant }
+    };
+    let views = found.into_iter().map(view).collect();
+    Ok(Json(Page::new(views, limit, |view: &SuspendedDeposit| view.deposit.id.to_string())))
 }
 
 #[derive(Debug, Serialize, ToSchema)]

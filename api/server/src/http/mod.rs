@@ -91,6 +91,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(deposits::list))
         .routes(routes!(deposits::get))
         .routes(routes!(deposits::topups))
+        .routes(routes!(deposits::suspended))
         .routes(routes!(withdrawals::create, withdrawals::list))
         .routes(routes!(withdrawals::get))
         .routes(routes!(transfers::create))

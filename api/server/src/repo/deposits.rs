@@ -164,6 +164,18 @@ pub(crate) async fn page(
     collect(tx.fetch_all(sql, args![tenant, customer, after, limit]).await?)
 }
 
+/// Deposits of all tenants that wait in suspense, by id after `after`.
+pub(crate) async fn suspended(
+    tx: &mut Tx,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Deposit>, StoreError> {
+    let sql = "SELECT id, tenant_id, customer_id, chain, asset, address, tx, position, amount, coinbase, \
+                      height, block_hash, state, created_at, credited_at \
+               FROM deposits WHERE state = 'suspense' AND id > $1 ORDER BY id LIMIT $2";
+    collect(tx.fetch_all(sql, args![after, limit]).await?)
+}
+
 /// The sum of a chain's deposits of one asset that the chain holds and the books do not yet.
 pub(crate) async fn uncredited(
     tx: &mut Tx,

@@ -90,9 +90,14 @@ async fn a_deposit_in_suspense_is_taken_back_and_seen_again() {
         let mut too_large = deposit(TENANT, "GOLD", large, block(5, "a"));
         too_large.state = "suspense".to_owned();
         deposits::see(&mut tx, &too_large).await.unwrap();
+        let waits = deposits::suspended(&mut tx, "", 10).await.unwrap();
+        assert_eq!((waits.len(), waits[0].amount.as_str()), (1, large));
+        let after = waits[0].id.to_string();
+        assert!(deposits::suspended(&mut tx, &after, 10).await.unwrap().is_empty());
         deposits::orphan_above(&mut tx, CHAIN, 4).await.unwrap();
         let found = deposits::get(&mut tx, TENANT, too_large.id).await.unwrap().unwrap();
         assert_eq!(found.state, "orphaned");
+        assert!(deposits::suspended(&mut tx, "", 10).await.unwrap().is_empty());
         deposits::see(&mut tx, &deposit(TENANT, "GOLD", "3", block(5, "b"))).await.unwrap();
         let seen = deposits::seen(&mut tx, CHAIN).await.unwrap();
         assert_eq!((seen.len(), seen[0].amount.as_str()), (1, "3"));

@@ -150,9 +150,27 @@ impl Evm {
         address: &str,
         amount: Amount,
     ) -> Result<String> {
-        let value = B256::from(U256::from(amount.minor()));
-        let data =
-            call_data("mint(address,uint256)", &[parse_address(address)?.into_word(), value]);
+        self.mint(token, address, U256::from(amount.minor())).await
+    }
+
+    /// Mints 2^128 units of `token` and `more` for `address`, which is more than an [`Amount`] can say, and
+    /// returns the transaction's hash.
+    ///
+    /// # Errors
+    /// As [`Evm::fund`].
+    pub async fn fund_token_past_128_bits(
+        &self,
+        token: &TestToken,
+        address: &str,
+        more: Amount,
+    ) -> Result<String> {
+        self.mint(token, address, U256::from(u128::MAX) + U256::from(1) + U256::from(more.minor()))
+            .await
+    }
+
+    async fn mint(&self, token: &TestToken, address: &str, value: U256) -> Result<String> {
+        let words = [parse_address(address)?.into_word(), B256::from(value)];
+        let data = call_data("mint(address,uint256)", &words);
         self.send(json!({ "to": token.address, "data": data })).await
     }
 

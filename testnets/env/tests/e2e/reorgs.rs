@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use api_store::Engine;
+use chain_core::Amount;
 use serde_json::{Value, json};
 
 use crate::http::Call;
@@ -185,4 +187,47 @@ async fn wait_halted(world: &World, chain: &str) -> String {
 async fn reconciled(world: &World, asset: &str) -> Value {
     let findings = world.operator.get("/v1/treasury/reconciliation").await.unwrap();
     items(&findings).iter().find(|one| one["asset"] == asset).unwrap().clone()
+}
+
+/// The books count in 128 bits, the chain in 256: what is larger is told in full, and credited to nobody.
+async fn a_deposit_past_128_bits_waits_whole(engine: Engine) {
+    let world = World::start(Setup::EVM.on(engine)).await;
+    let alice = world.customer("alice").await;
+    let address = world.address(&alice, "evm").await;
+    let (evm, token) = (world.env.evm().unwrap(), &world.stack.tokens[0]);
+    evm.fund_token_past_128_bits(token, &address, Amount::new(7)).await.unwrap();
+    let waits = world.wait_deposit("suspense").await;
+    assert_eq!(waits["amount"], "340282366920938463463374607431768211463");
+    // What comes after it is not held up.
+    world.send("ETH", &address, ETH).await;
+    world.wait_available(&alice, "ETH", ETH).await;
+    assert_eq!(world.available(&alice, "RTT").await, 0);
+
+    let listed = world.operator.get("/v1/treasury/suspended-deposits").await.unwrap();
+    assert_eq!((items(&listed).len(), &items(&listed)[0]["id"]), (1, &waits["id"]));
+    assert_eq!(items(&listed)[0]["amount"], waits["amount"]);
+    assert!(items(&listed)[0]["tenant"].is_string(), "{listed}");
+    assert!(world.tenant.get("/v1/treasury/suspended-deposits").await.is_err(), "the operator's");
+
+    // The token cannot be compared with the chain, and says why; everything else is.
+    let is_eth_right = |answer: &Value| {
+        items(answer).iter().any(|one| one["asset"] == "ETH" && one["agrees"] == true)
+    };
+    let path = "/v1/treasury/reconciliation";
+    let found = world.operator.wait_for(path, PATIENCE, is_eth_right).await.unwrap();
+    let rtt = items(&found).iter().find(|one| one["asset"] == "RTT").unwrap();
+    assert_eq!((&rtt["agrees"], &rtt["covered"]), (&json!(false), &json!(false)));
+    assert!(rtt["problem"].as_str().unwrap().contains("128 bits"), "{rtt}");
+    let check = world.operator.get("/v1/treasury/ledger-check").await.unwrap();
+    assert_eq!(check["clean"], true, "{check}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_past_128_bits_waits_whole_on_sqlite() {
+    a_deposit_past_128_bits_waits_whole(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_past_128_bits_waits_whole_on_postgres() {
+    a_deposit_past_128_bits_waits_whole(Engine::Postgres).await;
 }
