@@ -84,7 +84,7 @@ impl Posting<'_> {
         let mut decisions = self.prepare_shared(tx, groups, ids).await?;
         let commit = repo::write(tx, &mut decisions, Keeper::Balances).await?;
         let (book, applied) = decisions.into_parts();
-        if ids == Ids::New && is_refused_known(tx, groups, &applied).await? {
+        if ids == Ids::New && is_refused_known(tx, &book, groups, &applied).await? {
             return Ok(None);
         }
         let first_seq = commit.map_or(0, |commit| commit.first_seq);
@@ -111,7 +111,7 @@ impl Posting<'_> {
         let mut decisions = self.prepare(tx, book, groups, ids).await?;
         let commit = repo::write(tx, &mut decisions, Keeper::Tail).await?;
         let (book, applied) = decisions.into_parts();
-        if ids == Ids::New && is_refused_known(tx, groups, &applied).await? {
+        if ids == Ids::New && is_refused_known(tx, &book, groups, &applied).await? {
             return Ok(None);
         }
         let Some(commit) = commit else {
@@ -204,15 +204,17 @@ fn targets(groups: &[&[Transfer]]) -> Vec<(TenantId, TransferId)> {
     transfers(groups).filter_map(|transfer| Some((transfer.tenant, transfer.target()?))).collect()
 }
 
-/// True when something that was refused as new is stored already: it must be answered with its first
-/// result, and the group that it is in may not have to be refused.
+/// True when something that was refused as new was stored before: it must be answered with its first
+/// result, and the group that it is in may not have to be refused. What the book knows was compared already.
 async fn is_refused_known(
     tx: &mut Tx,
+    book: &Book,
     groups: &[&[Transfer]],
     applied: &[Result<Applied, Refusal>],
 ) -> Result<bool, LedgerError> {
     let refused = transfers(groups).zip(applied).filter(|(_, applied)| applied.is_err());
-    let ids: Vec<_> = refused.map(|(transfer, _)| key(transfer)).collect();
+    let ids = refused.map(|(transfer, _)| key(transfer)).filter(|key| !book.knows(key));
+    let ids: Vec<_> = ids.collect();
     Ok(!ids.is_empty() && !repo::stored(tx, &ids).await?.is_empty())
 }
 
@@ -276,3 +278,6 @@ fn posted(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

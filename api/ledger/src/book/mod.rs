@@ -311,6 +311,11 @@ impl Book {
         self.now
     }
 
+    /// True when the rows of this transfer are here: they were loaded or made.
+    pub(crate) fn knows(&self, key: &(TenantId, TransferId)) -> bool {
+        self.known.contains_key(key)
+    }
+
     /// The rows to write.
     pub(crate) fn rows(&self) -> &[Row] {
         &self.rows

@@ -9,8 +9,8 @@ use super::TailOptions;
 use crate::ledger::Clock;
 use crate::posting::{Ids, Posting};
 use crate::{
-    AccountId, AsOf, Floor, Ledger, Leg, NewAccount, PostError, Refusal, Side, TenantId, Transfer,
-    TransferId, repo,
+    AccountId, AsOf, Floor, Ledger, Leg, NewAccount, Outcome, PostError, Refusal, Side, TenantId,
+    Transfer, TransferId, repo,
 };
 
 struct Books {
@@ -74,5 +74,47 @@ async fn a_late_note_hides_nothing() {
         assert!(matches!(again, Err(PostError::Refused(Refusal::InsufficientFunds))), "{again:?}");
         let mut tx = test_db.db.read().await.unwrap();
         assert!(ledger.check(&mut tx).await.unwrap().is_clean());
+    }
+}
+
+/// Ids that are taken for new: one that comes twice in a batch is compared there and then, one that was stored
+/// before has all ids looked up.
+#[tokio::test]
+async fn only_what_was_stored_before_is_decided_again() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let test_db = TestDb::new(engine).await.unwrap();
+        let books = Books::new(&test_db).await;
+        let clock: Clock = Arc::new(Timestamp::now);
+        let resident = &books.ledger.resident;
+        let posting = Posting { resident, clock: &clock, is_own: true };
+        let first = books.transfer(0, 1, 5);
+        let with_its_id = |transfer: Transfer| Transfer { id: first.id, ..transfer };
+        let other = with_its_id(books.transfer(0, 1, 6));
+        let mut tx = test_db.db.begin().await.unwrap();
+        repo::lock_alone(&mut tx).await.unwrap();
+        let batch = [first.clone(), first.clone(), other];
+        let groups: Vec<_> = batch.chunks(1).collect();
+        let attempt = posting.attempt_alone(&mut tx, &groups, Ids::New, None).await.unwrap();
+        let (results, written) = attempt.unwrap();
+        let outcomes: Vec<_> =
+            results.into_iter().map(|r| r.map(|posted| posted.outcome)).collect();
+        let expected =
+            [Ok(Outcome::Executed), Ok(Outcome::AlreadyApplied), Err(Refusal::IdConflict)];
+        assert_eq!(outcomes, expected);
+        tx.commit().await.unwrap();
+        resident.committed(&written.unwrap());
+
+        let refused = with_its_id(books.transfer(2, 1, 5));
+        let mut tx = test_db.db.begin().await.unwrap();
+        repo::lock_alone(&mut tx).await.unwrap();
+        let batch = [books.transfer(0, 1, 7), refused.clone()];
+        let groups: Vec<_> = batch.chunks(1).collect();
+        let attempt = posting.attempt_alone(&mut tx, &groups, Ids::New, None).await.unwrap();
+        assert!(attempt.is_none(), "refused for want of money, but stored: a conflict");
+        tx.rollback().await.unwrap();
+        let again = books.ledger.post(&refused).await;
+        assert!(matches!(again, Err(PostError::Refused(Refusal::IdConflict))), "{again:?}");
+        let mut tx = test_db.db.read().await.unwrap();
+        assert!(books.ledger.check(&mut tx).await.unwrap().is_clean());
     }
 }
