@@ -332,6 +332,9 @@ pub enum NodeError {
     /// A coin or a sum that the caller counted on is not there.
     #[error("{0}")]
     NotAvailable(String),
+    /// There is more of something than 128 bits can say.
+    #[error("{0}")]
+    TooLarge(String),
 }
 
 /// A connection to one network. Every call has a time-out; none holds a key.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use api_ledger::{Side, TenantId};
+use api_ledger::{Balance, Side, TenantId, Totals};
 use api_store::Tx;
 use chain_core::{Action, Address, Amount, Node as _, NodeError, TxStatus};
 use serde::Serialize;
@@ -14,6 +14,9 @@ use crate::config::AssetConfig;
 use crate::error::Error;
 use crate::flows::executor;
 use crate::repo::{addresses, deposits, intents, tenants};
+
+/// Accounts that are read at once.
+const ACCOUNTS_PAGE: u32 = 1000;
 
 /// What was found for one asset, all in minor units.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -27,7 +30,7 @@ pub(crate) struct Finding {
     pub agrees: bool,
     /// True when customers' claims are covered by what the chain holds.
     pub covered: bool,
-    /// Why the asset could not be compared: something of it does not fit in 128 bits.
+    /// Why the asset could not be compared: there is more of it than 127 bits, which leave room for a sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -125,6 +128,12 @@ enum Incomparable {
     Failed(Error),
 }
 
+impl Incomparable {
+    fn past_127_bits(what: &str) -> Self {
+        Self::TooLarge(format!("{what}: more than 127 bits"))
+    }
+}
+
 impl<E: Into<Error>> From<E> for Incomparable {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
@@ -153,6 +162,7 @@ async fn compare(
     let not_yet_settled = in_flight.get(&asset.code).copied().unwrap_or_default();
     // chain = books + not yet credited - not yet settled, without negative numbers on either side
     let left = signed_sum(&[(on_chain, false), (not_yet_settled, false), (not_yet_credited, true)]);
+    let left = left.ok_or_else(|| Incomparable::past_127_bits("what the chain holds"))?;
     Ok(Finding {
         asset: asset.code.clone(),
         sums: Some(Sums {
@@ -163,28 +173,47 @@ async fn compare(
             liabilities: claims.to_string(),
         }),
         problem: None,
-        agrees: left.is_some_and(|left| left == books),
+        agrees: left == books,
         covered: covered(on_chain, claims),
     })
 }
 
 /// The posted balance, on its normal side, of a part of the chart over all tenants.
-async fn net(app: &App, tx: &mut Tx, code: &str, asset: &str, side: Side) -> Result<i128, Error> {
+async fn net(
+    app: &App,
+    tx: &mut Tx,
+    code: &str,
+    asset: &str,
+    side: Side,
+) -> Result<i128, Incomparable> {
     let mut sum = 0_i128;
     for tenant in tenants::all(tx).await? {
-        let totals = app.ledger.account_totals(tx, TenantId::new(tenant), code).await?;
-        for found in totals.into_iter().filter(|found| found.asset == asset) {
-            let (debits, credits) = (found.totals.debits_posted, found.totals.credits_posted);
-            let (plus, minus) =
-                if side == Side::Debit { (debits, credits) } else { (credits, debits) };
-            let net = i128::try_from(plus).ok().zip(i128::try_from(minus).ok());
-            let net = net.and_then(|(plus, minus)| plus.checked_sub(minus));
-            sum = net
-                .and_then(|net| sum.checked_add(net))
-                .ok_or_else(|| Error::internal("a sum past 127 bits"))?;
+        let mut after = (String::new(), String::new());
+        loop {
+            let (tenant, cursor) = (TenantId::new(tenant), (after.0.as_str(), after.1.as_str()));
+            let page = app.ledger.accounts(tx, tenant, code, cursor, ACCOUNTS_PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            let next = (last.code.clone(), last.asset.clone());
+            for (_, balance) in page.iter().filter(|(account, _)| account.asset == asset) {
+                sum = posted(balance, side)
+                    .and_then(|posted| sum.checked_add(posted))
+                    .ok_or_else(|| Incomparable::past_127_bits(&format!("the books of {code}")))?;
+            }
+            after = next;
         }
     }
     Ok(sum)
+}
+
+/// What was posted, positive on `side`; `None` past 127 bits.
+fn posted(balance: &Balance, side: Side) -> Option<i128> {
+    let Totals { debits_posted, credits_posted, .. } = balance.totals;
+    let (plus, minus) = match side {
+        Side::Debit => (debits_posted, credits_posted),
+        Side::Credit => (credits_posted, debits_posted),
+    };
+    let difference = i128::try_from(plus.abs_diff(minus)).ok()?;
+    if plus < minus { difference.checked_neg() } else { Some(difference) }
 }
 
 /// The sum of the terms, those marked true subtracted; `None` past 127 bits.
@@ -208,9 +237,28 @@ async fn held(app: &App, chain: &Chain, asset: &AssetConfig) -> Result<Amount, I
         .map(|issued| Ok(issued.keyed(&chain.config.id)?.address))
         .collect::<Result<_, Error>>()?;
     let balances = match chain.node().await?.balances(&asset.id, &addresses).await {
-        Err(NodeError::NotAvailable(what)) => return Err(Incomparable::TooLarge(what)),
+        Err(NodeError::TooLarge(what)) => return Err(Incomparable::TooLarge(what)),
         balances => balances?,
     };
     let sum = Amount::checked_sum(balances.into_values());
     sum.map_err(|error| Incomparable::TooLarge(format!("the sum of our addresses: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_posted_is_a_difference_of_128_bits() {
+        let posted = |debits_posted, credits_posted, side| {
+            let totals = Totals { debits_posted, credits_posted, ..Totals::default() };
+            super::posted(&Balance { side, totals }, side)
+        };
+        // Turnover may be larger than any balance.
+        assert_eq!(posted(u128::MAX, u128::MAX, Side::Debit), Some(0));
+        assert_eq!(posted(u128::MAX, u128::MAX - 5, Side::Debit), Some(5));
+        assert_eq!(posted(u128::MAX, u128::MAX - 5, Side::Credit), Some(-5));
+        assert_eq!(posted(i128::MAX.unsigned_abs(), 0, Side::Debit), Some(i128::MAX));
+        assert_eq!(posted(1 << 127, 0, Side::Debit), None);
+    }
 }

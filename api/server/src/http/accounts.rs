@@ -62,6 +62,7 @@ pub(crate) struct StatementQuery {
     limit: u32,
     /// `asc`, the oldest first, when absent; `desc` for the newest first.
     #[serde(default)]
+    #[param(inline)]
     order: Order,
 }
 

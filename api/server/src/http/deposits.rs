@@ -91,7 +91,7 @@ pub(crate) async fn get(
 pub(crate) struct SuspendedDeposit {
     #[serde(flatten)]
     deposit: DepositView,
-    /// Whose address it came to; absent when it is the operator's own.
+    /// Whose address it came to; null when it is the operator's own.
     tenant: Option<Uuid>,
 }
 

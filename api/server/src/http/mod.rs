@@ -178,3 +178,34 @@ fn missing(what: &str) -> Error {
         format!("there is no {what} of yours with this id"),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    /// All values of `$ref` in a document.
+    fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str));
+                fields.values().for_each(|value| references(value, found));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_schema_that_the_document_names_is_in_it() {
+        let document = serde_json::to_value(super::openapi()).unwrap_or_default();
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 100, "{found:?}");
+        for reference in found {
+            let path = reference.strip_prefix('#').unwrap_or_default();
+            assert!(document.pointer(path).is_some(), "{reference} is nowhere");
+        }
+    }
+}

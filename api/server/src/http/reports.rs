@@ -47,6 +47,7 @@ pub(crate) struct ReportQuery {
     checkpoint: Option<u64>,
     /// `json` (the default) or `csv`.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 

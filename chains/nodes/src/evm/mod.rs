@@ -158,7 +158,7 @@ impl Node for EvmNode {
         for address in addresses {
             let balance = self.balance_of(asset, raw_address(address)?).await?;
             let amount = u128::try_from(balance).map_err(|_| {
-                NodeError::NotAvailable(format!("{address} holds more than 128 bits of {asset}"))
+                NodeError::TooLarge(format!("{address} holds more than 128 bits of {asset}"))
             })?;
             if amount > 0 {
                 balances.insert(address.to_string(), Amount::new(amount));

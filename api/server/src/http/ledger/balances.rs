@@ -135,7 +135,7 @@ pub(crate) async fn balance(
 pub(crate) struct LedgerStatementQuery {
     /// The `next` of the page before.
     after: Option<i64>,
-    /// To begin with what was recorded after this time, RFC 3339. Not with `after`.
+    /// To begin with what was recorded after this time, RFC 3339. Not with `after`, but for `order=desc`.
     #[param(value_type = Option<String>)]
     from: Option<Timestamp>,
     /// To end with what was recorded at this time or before it, RFC 3339. Send it with every page.
@@ -144,6 +144,7 @@ pub(crate) struct LedgerStatementQuery {
     /// `asc`, the oldest first, when absent; `desc` for the newest first. With `desc` a page begins at
     /// `to`, `from` is to be sent with every page, and `to` not with `after`.
     #[serde(default)]
+    #[param(inline)]
     order: Order,
     /// At most this many lines, 1 to 500; 100 when absent.
     #[serde(default = "super::transfers::default_limit")]
@@ -246,7 +247,7 @@ impl From<Line> for LedgerLine {
 }
 
 /// A part of an account's history: opening balance, movements, closing balance. Later movements are
-/// only ever added at the end, so pages do not shift.
+/// only ever added at the newer end, and a page is found by a place in the history, so pages do not shift.
 #[utoipa::path(get, path = "/v1/ledger/accounts/{id}/statement", tag = "ledger",
     params(("id" = String, Path), LedgerStatementQuery), security(("api_key" = [])),
     responses((status = 200, body = LedgerStatement), (status = "default", body = ProblemDocument)))]
