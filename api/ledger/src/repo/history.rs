@@ -77,13 +77,18 @@ async fn backwards(
     Ok(tx.fetch_all(sql, args![account.get(), top, stop]).await?)
 }
 
+/// Up to 64 marks, or 2,048 legs, are passed at once for the sake of legs that moved no money.
+const MARKS_AT_ONCE_BITS: u32 = 6;
+
 const fn moved_money(leg: &HistoryLeg) -> bool {
     matches!(leg.3, 1 | 3 | 6)
 }
 
-/// How many marks to pass so that so many legs are on the way.
-fn marks_for(legs: usize) -> usize {
-    legs.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or(1)
+/// How many marks to pass so that so many legs are on the way. When those of the rounds before did not do,
+/// because many moved no money, ever more are read at once.
+fn marks_for(legs: usize, round: u32) -> usize {
+    let marks = legs.saturating_add(MARK_EVERY).checked_div(MARK_EVERY).unwrap_or(1);
+    marks.max(1 << round.min(MARKS_AT_ONCE_BITS))
 }
 
 /// An account's history, from its last leg.
@@ -126,9 +131,10 @@ impl History<'_> {
     ) -> Result<Vec<HistoryLeg>, LedgerError> {
         let limit = limit as usize;
         let mut found: Vec<HistoryLeg> = Vec::new();
-        let mut from = seq;
+        let (mut from, mut round) = (seq, 0);
         while found.len() < limit {
-            let skip = marks_for(limit.saturating_sub(found.len()));
+            let skip = marks_for(limit.saturating_sub(found.len()), round);
+            round = round.saturating_add(1);
             let top = self.top(tx, from.saturating_add(1), skip).await?;
             if top <= from {
                 break;
@@ -151,10 +157,11 @@ impl History<'_> {
     ) -> Result<Vec<HistoryLeg>, LedgerError> {
         let limit = limit as usize;
         let mut found: Vec<HistoryLeg> = Vec::new();
-        let mut end = seq;
+        let (mut end, mut round) = (seq, 0);
         while found.len() < limit && end > 0 {
             let top = self.top(tx, end.saturating_sub(1), 0).await?;
-            let skip = marks_for(limit.saturating_sub(found.len()));
+            let skip = marks_for(limit.saturating_sub(found.len()), round);
+            round = round.saturating_add(1);
             let bottom = self.bottom(tx, top.min(end), skip).await?;
             let legs = backwards(tx, self.account, top, bottom).await?;
             found.extend(legs.into_iter().filter(|leg| leg.0 < end && moved_money(leg)));

@@ -84,6 +84,39 @@ async fn same_parts(f: &Fixture, ledger: &Ledger, accounts: [AccountId; 2]) {
     }
 }
 
+/// Between two movements, thousands of holds that were released and moved nothing.
+async fn what_moved_nothing_is_passed_over(engine: Engine) {
+    let f = Fixture::new(engine).await;
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    f.post(&f.transfer(1, bank, ann, 10)).await.unwrap();
+    for start in [10_000, 20_000] {
+        let void = |number: u128| {
+            let pending = TransferId::from_u128(number);
+            Transfer {
+                action: Action::VoidPending { pending },
+                ..f.transfer(number + 5_000, ann, bank, 1)
+            }
+        };
+        let holds = (start..start + 2_500)
+            .flat_map(|number| [f.pending(number, ann, bank, 1), void(number)]);
+        let results = f.ledger.post_batch(&holds.collect::<Vec<_>>()).await.unwrap();
+        assert!(results.iter().all(Result::is_ok));
+    }
+    f.post(&f.transfer(2, bank, ann, 5)).await.unwrap();
+    let mut tx = f.test_db.db.read().await.unwrap();
+    let first =
+        f.ledger.statement(&mut tx, ann, StatementPage { after: 0, limit: 1 }).await.unwrap();
+    let page = StatementPage { after: first.next.unwrap(), limit: 1 };
+    let second = f.ledger.statement(&mut tx, ann, page).await.unwrap();
+    let amounts =
+        |statement: &Statement| statement.lines.iter().map(|line| line.amount).collect::<Vec<_>>();
+    assert_eq!((amounts(&first), amounts(&second), second.next), (vec![10], vec![5], None));
+    let newest = f.ledger.statement_before(&mut tx, ann, i64::MAX, 1).await.unwrap();
+    let before = f.ledger.statement_before(&mut tx, ann, newest.next.unwrap(), 1).await.unwrap();
+    assert_eq!((amounts(&newest), amounts(&before), before.next), (vec![5], vec![10], None));
+    assert_eq!(newest.opening, before.closing);
+}
+
 async fn damage_to_the_chain_is_found(engine: Engine) {
     let (f, _, ann) = long_history(engine).await;
     f.ledger.fold().await.unwrap();
@@ -116,7 +149,11 @@ async fn damage_to_the_chain_is_found(engine: Engine) {
     f.assert_clean().await;
 }
 
-on_both_engines! { every_page_is_the_same_part damage_to_the_chain_is_found }
+on_both_engines! {
+    every_page_is_the_same_part
+    what_moved_nothing_is_passed_over
+    damage_to_the_chain_is_found
+}
 
 const OLD: &str = "
     INSERT INTO ledger_books (tenant) VALUES ('1b4e28ba-2fa1-11d2-883f-0016d3cca427');
