@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use api_store::Tx;
 
-use crate::resident::TailView;
 use crate::statement::add_account;
-use crate::{AccountTotals, Ledger, LedgerError, TenantId, repo};
+use crate::{AccountTotals, Ledger, LedgerError, TenantId};
 
-const ACCOUNTS_PAGE: u32 = 1000;
 const NODES_MAX: usize = 1000;
 const SEPARATOR: char = ':';
 
@@ -41,25 +39,14 @@ impl Ledger {
         let base = if code.is_empty() { 0 } else { levels(code) };
         let deepest = base.saturating_add(depth as usize);
         let mut nodes: BTreeMap<String, BTreeMap<String, AccountTotals>> = BTreeMap::new();
-        let mut after = (String::new(), String::new());
-        let mut view = TailView::default();
-        loop {
-            let cursor = (after.0.as_str(), after.1.as_str());
-            let ids = repo::accounts_under(tx, tenant, code, cursor, ACCOUNTS_PAGE).await?;
-            let page = self.balances(tx, &ids, &mut view).await?;
-            let Some((last, _)) = page.last() else { break };
-            let next = (last.code.clone(), last.asset.clone());
-            for (account, balance) in &page {
-                for place in places(&account.code, base.max(1), deepest) {
-                    let sums = nodes.entry(place.to_owned()).or_default();
-                    add_account(sums, account, &balance.totals)?;
-                }
-                if nodes.len() > NODES_MAX {
-                    return Err(LedgerError::ChartTooWide);
-                }
+        self.each_account(tx, tenant, code, |account, balance| {
+            for place in places(&account.code, base.max(1), deepest) {
+                let sums = nodes.entry(place.to_owned()).or_default();
+                add_account(sums, account, &balance.totals)?;
             }
-            after = next;
-        }
+            if nodes.len() > NODES_MAX { Err(LedgerError::ChartTooWide) } else { Ok(()) }
+        })
+        .await?;
         Ok(nodes.into_iter().map(node).collect())
     }
 }

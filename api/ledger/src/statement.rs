@@ -155,6 +155,20 @@ impl Ledger {
         Ok(last.map_or(0, |leg| leg.0))
     }
 
+    /// The account and its history, if it keeps one.
+    async fn kept_history(
+        &self,
+        tx: &mut Tx,
+        id: AccountId,
+    ) -> Result<(Account, History<'_>), LedgerError> {
+        let (account, Standing { last_seq, .. }) = self.standing(tx, id).await?;
+        if account.history {
+            Ok((account, self.history(id, last_seq)))
+        } else {
+            Err(LedgerError::NoHistory)
+        }
+    }
+
     /// A page of an account's history.
     ///
     /// # Errors
@@ -165,19 +179,14 @@ impl Ledger {
         id: AccountId,
         page: StatementPage,
     ) -> Result<Statement, LedgerError> {
-        let (account, Standing { last_seq, .. }) = self.standing(tx, id).await?;
-        if !account.history {
-            return Err(LedgerError::NoHistory);
-        }
+        let (account, history) = self.kept_history(tx, id).await?;
         let limit = page.limit.clamp(1, LINES_MAX);
-        let history = self.history(id, last_seq);
         let before = history.before(tx, page.after).await?;
         let opening = Balance { side: account.side, totals: totals_after(before.as_ref())? };
         let mut legs = history.after(tx, page.after, limit.saturating_add(1)).await?;
         let more = legs.len() > limit as usize;
         legs.truncate(limit as usize);
-        let lines: Vec<Line> =
-            legs.into_iter().map(|leg| line(leg, account.side)).collect::<Result<_, _>>()?;
+        let lines = lines(legs, account.side)?;
         let closing = lines.last().map_or(opening, |line| line.balance);
         let next = lines.last().filter(|_| more).map(|line| line.seq);
         Ok(Statement { account, opening, lines, closing, next })
@@ -196,17 +205,12 @@ impl Ledger {
         before: i64,
         limit: u32,
     ) -> Result<Statement, LedgerError> {
-        let (account, Standing { last_seq, .. }) = self.standing(tx, id).await?;
-        if !account.history {
-            return Err(LedgerError::NoHistory);
-        }
+        let (account, history) = self.kept_history(tx, id).await?;
         let limit = limit.clamp(1, LINES_MAX);
-        let history = self.history(id, last_seq);
         let mut legs = history.back(tx, before, limit.saturating_add(1)).await?;
         let earlier = if legs.len() > limit as usize { legs.pop() } else { None };
         let opening = Balance { side: account.side, totals: totals_after(earlier.as_ref())? };
-        let lines: Vec<Line> =
-            legs.into_iter().map(|leg| line(leg, account.side)).collect::<Result<_, _>>()?;
+        let lines = lines(legs, account.side)?;
         let closing = lines.first().map_or(opening, |line| line.balance);
         let next = lines.last().filter(|_| earlier.is_some()).map(|line| line.seq);
         Ok(Statement { account, opening, lines, closing, next })
@@ -223,20 +227,36 @@ impl Ledger {
         code: &str,
     ) -> Result<Vec<AccountTotals>, LedgerError> {
         let mut sums: BTreeMap<String, AccountTotals> = BTreeMap::new();
+        self.each_account(tx, tenant, code, |account, balance| {
+            add_account(&mut sums, account, &balance.totals)
+        })
+        .await?;
+        Ok(sums.into_values().collect())
+    }
+
+    /// Calls `each` with every account at `code` or below it (all for the empty code) and its balance now,
+    /// ordered by code and asset.
+    ///
+    /// # Errors
+    /// What `each` returned first; [`LedgerError::Store`].
+    pub async fn each_account<E: From<LedgerError>>(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        code: &str,
+        mut each: impl FnMut(&Account, &Balance) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut after = (String::new(), String::new());
         let mut view = TailView::default();
         loop {
             let cursor = (after.0.as_str(), after.1.as_str());
             let ids = repo::accounts_under(tx, tenant, code, cursor, ACCOUNTS_PAGE).await?;
             let page = self.balances(tx, &ids, &mut view).await?;
-            let Some((last, _)) = page.last() else { break };
+            let Some((last, _)) = page.last() else { return Ok(()) };
             let next = (last.code.clone(), last.asset.clone());
-            for (account, balance) in &page {
-                add_account(&mut sums, account, &balance.totals)?;
-            }
+            page.iter().try_for_each(|(account, balance)| each(account, balance))?;
             after = next;
         }
-        Ok(sums.into_values().collect())
     }
 }
 
@@ -267,6 +287,10 @@ fn totals_after(leg: Option<&HistoryLeg>) -> Result<Totals, LedgerError> {
         credits_posted: bytes::decode(&leg.13)?,
         ..Totals::default()
     })
+}
+
+fn lines(legs: Vec<HistoryLeg>, side: Side) -> Result<Vec<Line>, LedgerError> {
+    legs.into_iter().map(|leg| line(leg, side)).collect()
 }
 
 fn line(leg: HistoryLeg, side: Side) -> Result<Line, LedgerError> {

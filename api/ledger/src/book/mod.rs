@@ -398,12 +398,12 @@ impl Book {
 
     fn execute(&mut self, transfer: &Transfer, plan: &Plan) -> Result<(), Refusal> {
         for (at, (number, leg)) in (0_i64..).zip(&plan.legs).enumerate() {
-            let places = self.move_leg(transfer, plan.kind, leg);
-            let (debit, credit) = places.map_err(|refusal| refusal.at_leg(at, plan.legs.len()))?;
-            let mut row = Row::new(transfer, plan, leg, number, self.now);
+            let moved = self.move_leg(transfer, plan.kind, leg);
+            let (book, debit, credit) =
+                moved.map_err(|refusal| refusal.at_leg(at, plan.legs.len()))?;
+            let mut row = Row::new(transfer, plan, leg, number, book, self.now);
             (row.debit_after, row.debit_link) = self.lengthen(debit);
             (row.credit_after, row.credit_link) = self.lengthen(credit);
-            row.book = self.accounts.get(debit).map_or(0, |account| account.terms.book);
             self.rows.push(row);
         }
         if let Some(target) = transfer.target() {
@@ -425,13 +425,13 @@ impl Book {
         (Some(after), Some(ChainLink { prev, number: account.legs }))
     }
 
-    /// Changes the two accounts of a leg; returns their places.
+    /// Changes the two accounts of a leg; returns the number of their book, and their places.
     fn move_leg(
         &mut self,
         transfer: &Transfer,
         kind: Kind,
         leg: &plan::PlannedLeg,
-    ) -> Result<(usize, usize), Refusal> {
+    ) -> Result<(i64, usize, usize), Refusal> {
         let (debit_place, debit) = self.find(transfer.tenant, leg.debit)?;
         let (credit_place, credit) = self.find(transfer.tenant, leg.credit)?;
         if transfer.by_client && !(debit.has(FOR_CLIENTS) && credit.has(FOR_CLIENTS)) {
@@ -444,9 +444,10 @@ impl Book {
             debit.accepts_new()?;
             credit.accepts_new()?;
         }
+        let book = debit.terms.book;
         self.change(debit_place, transfer.id, kind, leg, Side::Debit)?;
         self.change(credit_place, transfer.id, kind, leg, Side::Credit)?;
-        Ok((debit_place, credit_place))
+        Ok((book, debit_place, credit_place))
     }
 
     fn find(&self, tenant: TenantId, id: AccountId) -> Result<(usize, &AccountState), Refusal> {

@@ -49,12 +49,13 @@ impl Row {
         plan: &Plan,
         leg: &PlannedLeg,
         number: i64,
+        book: i64,
         now: i64,
     ) -> Self {
         Self {
             seq: 0,
             tenant: transfer.tenant,
-            book: 0,
+            book,
             id: transfer.id,
             leg: number,
             kind: plan.kind,

@@ -6,6 +6,9 @@ use super::MARK_EVERY;
 use crate::resident::Resident;
 use crate::{AccountId, LedgerError};
 
+/// Up to 64 marks, or 2,048 legs, are passed at once for the sake of legs that moved no money.
+const MARKS_AT_ONCE_BITS: u32 = 6;
+
 /// A leg seen from one account: seq, id, leg, kind, other account, 1 when this account is debited,
 /// amount, effective_on, target, code, reference, recorded_at, posted debits and credits after it.
 pub(crate) type HistoryLeg = (
@@ -77,8 +80,12 @@ async fn backwards(
     Ok(tx.fetch_all(sql, args![account.get(), top, stop]).await?)
 }
 
-/// Up to 64 marks, or 2,048 legs, are passed at once for the sake of legs that moved no money.
-const MARKS_AT_ONCE_BITS: u32 = 6;
+/// Adds stored marks to those of the tail, in their order; some may be in both.
+fn merge(marks: &mut Vec<i64>, stored: Vec<(i64,)>) {
+    marks.extend(stored.into_iter().map(|(seq,)| seq));
+    marks.sort_unstable();
+    marks.dedup();
+}
 
 const fn moved_money(leg: &HistoryLeg) -> bool {
     matches!(leg.3, 1 | 3 | 6)
@@ -116,9 +123,7 @@ impl History<'_> {
         let limit = i64::try_from(count).unwrap_or(i64::MAX);
         let values = args![self.account.get(), seq, self.last_seq, limit];
         let stored: Vec<(i64,)> = tx.fetch_all(sql, values).await?;
-        marks.extend(stored.into_iter().map(|(seq,)| seq));
-        marks.sort_unstable();
-        marks.dedup();
+        merge(&mut marks, stored);
         Ok(marks.get(skip).copied().unwrap_or(self.last_seq))
     }
 
@@ -179,10 +184,8 @@ impl History<'_> {
              ORDER BY seq DESC LIMIT $3";
         let limit = i64::try_from(count).unwrap_or(i64::MAX);
         let stored: Vec<(i64,)> = tx.fetch_all(sql, args![self.account.get(), seq, limit]).await?;
-        marks.extend(stored.into_iter().map(|(seq,)| seq));
-        marks.sort_unstable_by(|left, right| right.cmp(left));
-        marks.dedup();
-        Ok(marks.get(skip).copied().unwrap_or_default())
+        merge(&mut marks, stored);
+        Ok(marks.into_iter().rev().nth(skip).unwrap_or_default())
     }
 
     /// The last leg at `seq` or before it, of any kind.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use api_ledger::{Balance, Side, TenantId, Totals};
+use api_ledger::{Account, Balance, Side, TenantId, Totals};
 use api_store::Tx;
 use chain_core::{Action, Address, Amount, Node as _, NodeError, TxStatus};
 use serde::Serialize;
@@ -14,9 +14,6 @@ use crate::config::AssetConfig;
 use crate::error::Error;
 use crate::flows::executor;
 use crate::repo::{addresses, deposits, intents, tenants};
-
-/// Accounts that are read at once.
-const ACCOUNTS_PAGE: u32 = 1000;
 
 /// What was found for one asset, all in minor units.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -188,19 +185,15 @@ async fn net(
 ) -> Result<i128, Incomparable> {
     let mut sum = 0_i128;
     for tenant in tenants::all(tx).await? {
-        let mut after = (String::new(), String::new());
-        loop {
-            let (tenant, cursor) = (TenantId::new(tenant), (after.0.as_str(), after.1.as_str()));
-            let page = app.ledger.accounts(tx, tenant, code, cursor, ACCOUNTS_PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            let next = (last.code.clone(), last.asset.clone());
-            for (_, balance) in page.iter().filter(|(account, _)| account.asset == asset) {
+        let add = |account: &Account, balance: &Balance| {
+            if account.asset == asset {
                 sum = posted(balance, side)
                     .and_then(|posted| sum.checked_add(posted))
                     .ok_or_else(|| Incomparable::past_127_bits(&format!("the books of {code}")))?;
             }
-            after = next;
-        }
+            Ok::<_, Incomparable>(())
+        };
+        app.ledger.each_account(tx, TenantId::new(tenant), code, add).await?;
     }
     Ok(sum)
 }
