@@ -169,10 +169,7 @@ async fn size_of(db: &Db) -> i64 {
 
 #[tokio::main]
 async fn main() {
-    let engine = match argument("--engine").as_deref() {
-        Some("postgres") => Engine::Postgres,
-        _ => Engine::Sqlite,
-    };
+    let engine = argument("--engine").map_or(Engine::Sqlite, |text| text.parse().unwrap());
     let records = argument("--records").map_or(100_000, |text| text.parse().unwrap());
     let test_db = TestDb::new(engine).await.unwrap();
     let db = &test_db.db;
@@ -231,7 +228,7 @@ async fn main() {
     println!(
         "{}",
         json!({
-            "engine": format!("{engine:?}").to_lowercase(),
+            "engine": engine.to_string(),
             "records": records,
             "append_ratio": append_ratio(),
             "durable_ratio": ratio(durable.floor, durable.ours),

@@ -530,7 +530,7 @@ impl Inner {
         let TailOptions { fold_from, fold_ratio, accounts, .. } = self.options;
         let often =
             self.states >= fold_from && self.states >= self.unfolded.saturating_mul(fold_ratio);
-        self.sweep.is_none() && (often || self.unfolded >= accounts)
+        self.sweep.is_none() && (often || self.unfolded > accounts)
     }
 
     fn begin_sweep(&mut self) {
@@ -550,12 +550,17 @@ impl Inner {
         let length = share.checked_div(sweep.states).unwrap_or(usize::MAX).max(self.options.slice);
         let end = sweep.next.saturating_add(length).min(sweep.accounts.len());
         let accounts = sweep.accounts.get(sweep.next..end).unwrap_or_default();
-        let standing = |id: &AccountId| Some((*id, self.entries.get(id)?.standing));
+        let mut states = Vec::with_capacity(accounts.len());
+        for ids in accounts.chunks(AT_ONCE) {
+            let entries: Vec<_> = ids.iter().map(|id| self.entries.get(id)).collect();
+            let standing = |(id, entry): (&AccountId, Option<&Entry>)| Some((*id, entry?.standing));
+            states.extend(ids.iter().zip(entries).filter_map(standing));
+        }
         let marks = accounts.first().zip(accounts.last()).map(|(first, last)| {
             self.marks.range((*first, i64::MIN)..=(*last, i64::MAX)).copied().collect()
         });
         Slice {
-            states: accounts.iter().filter_map(standing).collect(),
+            states,
             marks: marks.unwrap_or_default(),
             upto: sweep.upto,
             end,

@@ -8,7 +8,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Postgres, Transaction};
 
-use crate::{StoreError, Tx};
+use crate::{Engine, StoreError, Tx};
 
 /// How long a caller waits for a connection before it is told that the database is busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,15 +23,6 @@ const POSTGRES_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// By an administrator, by a crash of another backend, by the time of being idle.
 const POSTGRES_ENDED: [&str; 3] = ["57P01", "57P02", "57P05"];
-
-/// Which database engine is behind a [`Db`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    /// SQLite, in a file.
-    Sqlite,
-    /// PostgreSQL, over a socket.
-    Postgres,
-}
 
 /// A handle on the database; cloning it is cheap.
 #[derive(Clone, Debug)]

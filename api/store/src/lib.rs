@@ -2,6 +2,7 @@
 
 mod args;
 mod db;
+mod engine;
 mod error;
 mod rows;
 pub mod test_db;
@@ -10,6 +11,7 @@ pub mod test_server;
 mod tx;
 
 pub use args::Arg;
-pub use db::{Db, Engine};
+pub use db::Db;
+pub use engine::{Engine, UnknownEngine};
 pub use error::StoreError;
 pub use tx::{FromDb, Tx};

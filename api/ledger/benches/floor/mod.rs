@@ -31,14 +31,6 @@ impl Checkpoints {
     }
 }
 
-/// The time that all threads of this process have had a processor.
-pub(crate) fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    let ticks = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
-    Duration::from_millis(ticks.sum::<u64>() * 10)
-}
-
 /// The 19 columns of a transfer's row.
 #[derive(sqlx::FromRow)]
 struct Wide {
@@ -86,29 +78,6 @@ pub(crate) async fn prepare(db: &Db) -> anyhow::Result<()> {
         }
     }
     tx.commit().await?;
-    Ok(())
-}
-
-/// Opens `count` accounts like the one with the number `first`.
-pub(crate) async fn open_accounts(tx: &mut Tx, first: i64, count: i64) -> anyhow::Result<()> {
-    let accounts = match tx {
-        Tx::Sqlite(_) => {
-            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < $2)
-             INSERT INTO ledger_accounts (book, code, asset, side, created_at)
-             SELECT book, 'account:' || n.n, asset, side, created_at
-             FROM n, ledger_accounts WHERE key = $1"
-        }
-        Tx::Postgres(_) => {
-            "INSERT INTO ledger_accounts (book, code, asset, side, created_at)
-             SELECT book, 'account:' || n, asset, side, created_at
-             FROM generate_series(1, $2 - 1) AS n, ledger_accounts WHERE key = $1"
-        }
-    };
-    tx.execute(accounts, args![first, count]).await?;
-    let balances = "INSERT INTO ledger_balances (account, flags)
-        SELECT a.key, b.flags FROM ledger_accounts AS a, ledger_balances AS b
-        WHERE b.account = $1 AND a.key > $1";
-    tx.execute(balances, args![first]).await?;
     Ok(())
 }
 

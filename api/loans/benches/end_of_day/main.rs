@@ -30,8 +30,8 @@ const BATCH_LOANS: u32 = 4000;
 #[derive(Parser)]
 struct Options {
     /// sqlite or postgres.
-    #[arg(long, default_value = "sqlite")]
-    engine: String,
+    #[arg(long, default_value_t = Engine::Sqlite)]
+    engine: Engine,
     /// How many active loans.
     #[arg(long, default_value_t = 100_000)]
     loans: u64,
@@ -43,13 +43,8 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let engine = match options.engine.as_str() {
-        "sqlite" => Engine::Sqlite,
-        "postgres" => Engine::Postgres,
-        other => anyhow::bail!("--engine is sqlite or postgres, not {other}"),
-    };
     let today = date(2025, 3, 1);
-    let world = World::new(engine, today).await?;
+    let world = World::new(options.engine, today).await?;
     for index in 0..TEMPLATES {
         template(&world, index, today).await?;
     }
@@ -65,7 +60,7 @@ async fn main() -> anyhow::Result<()> {
     assert_eq!(again.loans, 0, "a day was run twice");
     let line = json!({
         "bench": "end_of_day",
-        "engine": options.engine,
+        "engine": options.engine.to_string(),
         "loans": done.loans,
         "transfers": done.transfers,
         "seconds": (seconds * 1000.0).round() / 1000.0,

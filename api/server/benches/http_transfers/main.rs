@@ -36,8 +36,8 @@ const BATCH_CONNECTIONS: usize = 2;
 #[derive(Parser)]
 struct Options {
     /// sqlite or postgres.
-    #[arg(long, default_value = "sqlite")]
-    engine: String,
+    #[arg(long, default_value_t = Engine::Sqlite)]
+    engine: Engine,
     /// How many connections, each kept, each with one request under way.
     #[arg(long, default_value_t = 64)]
     connections: usize,
@@ -57,19 +57,14 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    let engine = match options.engine.as_str() {
-        "sqlite" => Engine::Sqlite,
-        "postgres" => Engine::Postgres,
-        other => panic!("--engine is sqlite or postgres, not {other}"),
-    };
     let seconds = Duration::from_secs(options.seconds);
-    let server = Server::start(engine);
+    let server = Server::start(options.engine);
     let tenant = server.tenant("bench");
     let accounts = open_accounts(&tenant, options.accounts);
     let target = load::Target { address: server.address, key: tenant.key, accounts };
 
     let mut report = json!({
-        "engine": options.engine, "connections": options.connections, "accounts": options.accounts,
+        "engine": options.engine.to_string(), "connections": options.connections, "accounts": options.accounts,
         "batch": BATCH,
     });
     // What every request pays before the ledger sees it: connection, key, scope, JSON.
