@@ -76,7 +76,8 @@ fn main() {
     put(&mut report, "batch_transfers", &batch, BATCH);
     report["noop_ratio"] = ratio(single.per_second(1), noop.per_second(1));
     if !options.server_only {
-        let library = library::measure(engine, options.accounts, options.connections, seconds);
+        let library =
+            library::measure(options.engine, options.accounts, options.connections, seconds);
         report["library_per_s"] = json!(library.single.round());
         report["library_batch_per_s"] = json!(library.batch.round());
         report["ratio"] = ratio(single.per_second(1), library.single);
