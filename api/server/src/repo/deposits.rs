@@ -72,6 +72,18 @@ impl Row {
     }
 }
 
+/// The statement that reads deposits as [`Row`]s.
+macro_rules! select {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, tenant_id, customer_id, chain, asset, address, tx, position, amount, coinbase,
+                 height, block_hash, state, created_at, credited_at
+             FROM deposits ",
+            $which
+        )
+    };
+}
+
 fn collect(rows: Vec<Row>) -> Result<Vec<Deposit>, StoreError> {
     rows.into_iter().map(Row::check).collect()
 }
@@ -119,9 +131,7 @@ pub(crate) async fn finalise(tx: &mut Tx, id: Uuid, now: i64) -> Result<bool, St
 
 /// The deposits of a chain that wait for finality, oldest block first.
 pub(crate) async fn seen(tx: &mut Tx, chain: &str) -> Result<Vec<Deposit>, StoreError> {
-    let sql = "SELECT id, tenant_id, customer_id, chain, asset, address, tx, position, amount, coinbase, \
-                      height, block_hash, state, created_at, credited_at \
-               FROM deposits WHERE chain = $1 AND state = 'seen' ORDER BY height, id";
+    let sql = select!("WHERE chain = $1 AND state = 'seen' ORDER BY height, id");
     collect(tx.fetch_all(sql, args![chain]).await?)
 }
 
@@ -142,9 +152,7 @@ pub(crate) async fn get(
     tenant: Uuid,
     id: Uuid,
 ) -> Result<Option<Deposit>, StoreError> {
-    let sql = "SELECT id, tenant_id, customer_id, chain, asset, address, tx, position, amount, coinbase, \
-                      height, block_hash, state, created_at, credited_at \
-               FROM deposits WHERE id = $1 AND tenant_id = $2";
+    let sql = select!("WHERE id = $1 AND tenant_id = $2");
     tx.fetch_optional::<Row>(sql, args![id, tenant]).await?.map(Row::check).transpose()
 }
 
@@ -157,10 +165,10 @@ pub(crate) async fn page(
     after: &str,
     limit: u32,
 ) -> Result<Vec<Deposit>, StoreError> {
-    let sql = "SELECT id, tenant_id, customer_id, chain, asset, address, tx, position, amount, coinbase, \
-                      height, block_hash, state, created_at, credited_at \
-               FROM deposits WHERE tenant_id = $1 AND ($2 = '' OR customer_id = $2) AND id > $3 \
-               ORDER BY id LIMIT $4";
+    let sql = select!(
+        "WHERE tenant_id = $1 AND ($2 = '' OR customer_id = $2) AND id > $3 \
+               ORDER BY id LIMIT $4"
+    );
     collect(tx.fetch_all(sql, args![tenant, customer, after, limit]).await?)
 }
 
@@ -170,9 +178,7 @@ pub(crate) async fn suspended(
     after: &str,
     limit: u32,
 ) -> Result<Vec<Deposit>, StoreError> {
-    let sql = "SELECT id, tenant_id, customer_id, chain, asset, address, tx, position, amount, coinbase, \
-                      height, block_hash, state, created_at, credited_at \
-               FROM deposits WHERE state = 'suspense' AND id > $1 ORDER BY id LIMIT $2";
+    let sql = select!("WHERE state = 'suspense' AND id > $1 ORDER BY id LIMIT $2");
     collect(tx.fetch_all(sql, args![after, limit]).await?)
 }
 
