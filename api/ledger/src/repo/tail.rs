@@ -133,6 +133,18 @@ pub(crate) async fn terms_after(tx: &mut Tx, id: i64) -> Result<Vec<AccountId>, 
     Ok(rows.into_iter().map(|(account,)| AccountId::new(account)).collect())
 }
 
+/// The accounts of all legs of commits after `$1` that `ledger_tail` after `$2` does not tell of.
+macro_rules! touched {
+    ($legs:literal) => {
+        concat!(
+            "SELECT t.debit, t.credit FROM ledger_commits AS c CROSS JOIN ",
+            $legs,
+            " WHERE c.id > $1 AND NOT EXISTS
+                 (SELECT 1 FROM ledger_tail AS l WHERE l.commit_id = c.id AND l.commit_id > $2)"
+        )
+    };
+}
+
 /// The accounts that the commits after `commit` changed, but for those of which the tail after `folded`
 /// tells.
 pub(crate) async fn touched_after(
@@ -142,23 +154,15 @@ pub(crate) async fn touched_after(
 ) -> Result<Vec<AccountId>, LedgerError> {
     let sql = match tx.engine() {
         Engine::Sqlite => {
-            "SELECT t.debit, t.credit FROM ledger_commits AS c
-             CROSS JOIN ledger_transfers AS t ON t.seq >= c.id << 20 AND t.seq < (c.id + 1) << 20
-             WHERE c.id > $1
-                 AND NOT EXISTS
-                     (SELECT 1 FROM ledger_tail AS l WHERE l.commit_id = c.id AND l.commit_id > $2)"
+            touched!("ledger_transfers AS t ON t.seq >= c.id << 20 AND t.seq < (c.id + 1) << 20")
         }
         // Written so that it is done by the index, whatever the planner thinks how long a commit is.
         Engine::Postgres => {
-            "SELECT t.debit, t.credit FROM ledger_commits AS c
-             CROSS JOIN LATERAL (
-                 SELECT r.debit, r.credit FROM ledger_transfers AS r
-                 WHERE r.seq >= c.id << 20 AND r.seq < (c.id + 1) << 20
-                 ORDER BY r.seq LIMIT 1 << 20
-             ) AS t
-             WHERE c.id > $1
-                 AND NOT EXISTS
-                     (SELECT 1 FROM ledger_tail AS l WHERE l.commit_id = c.id AND l.commit_id > $2)"
+            touched!(
+                "LATERAL (SELECT r.debit, r.credit FROM ledger_transfers AS r
+                     WHERE r.seq >= c.id << 20 AND r.seq < (c.id + 1) << 20
+                     ORDER BY r.seq LIMIT 1 << 20) AS t"
+            )
         }
     };
     let rows: Vec<(i64, i64)> = tx.fetch_all(sql, args![commit, folded]).await?;
