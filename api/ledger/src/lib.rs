@@ -2,6 +2,7 @@
 #![warn(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 mod account;
+mod accounts;
 mod balance;
 mod book;
 mod bytes;

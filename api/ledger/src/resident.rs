@@ -4,32 +4,27 @@
 //! Nothing here is the only copy. All of it is read from the database, or was just made durable; each
 //! transaction first looks how far the database is and reads what is missing.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod memory;
+
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api_store::Tx;
 
-use crate::book::{AccountState, ByAccount, Standing, Terms};
+use self::memory::Memory;
+pub(crate) use self::memory::Slice;
+use crate::book::{AccountState, Standing, Terms};
 use crate::outflows::Outflows;
 use crate::posting::Ids;
-use crate::repo::{self, Head, Mark, TailRow};
+use crate::repo::{self, Head, TailRow};
 use crate::{AccountId, LedgerError};
 
 /// Rows of the tail that are read at once.
 const TAIL_PAGE: i64 = 64;
-/// Rows of the tail that a commit removes, on average, once they are folded.
-const GARBAGE_ROWS: i64 = 2;
-/// How many are removed at once, by commits that wrote small rows.
-const GARBAGE_ROWS_MAX: i64 = 32;
-/// With so many states, a row is not small.
-const LARGE_ROW: usize = 1024;
 /// After so many commits of others, or changes of terms, all are read again instead of asking which.
 const CHANGES_MAX: i64 = 1024;
-/// How many accounts are found in memory before the first of them is used: most are not in the processor's
-/// cache, and it then waits for many at once.
-const AT_ONCE: usize = 64;
 /// How many accounts one statement folds.
 const FOLD_CHUNK: usize = 1 << 16;
 
@@ -70,64 +65,6 @@ impl Default for TailOptions {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Entry {
-    standing: Standing,
-    /// Absent when `ledger_balances` may know better: it is then read.
-    terms: Option<Arc<Terms>>,
-}
-
-/// A pass over the accounts of the tail, in their order, a slice with each commit.
-#[derive(Clone, Debug)]
-struct Sweep {
-    accounts: Vec<AccountId>,
-    next: usize,
-    /// The tail's end when it began: when it is through, all up to here is folded.
-    upto: i64,
-    /// States in the tail up to there.
-    states: usize,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    options: TailOptions,
-    entries: ByAccount<Entry>,
-    /// Most accounts have the same terms as many others.
-    terms: HashSet<Arc<Terms>>,
-    /// Marks of the tail that `ledger_marks` may not have.
-    marks: BTreeSet<Mark>,
-    /// How far what is here goes. A commit after `head.commits` may have changed an entry with terms,
-    /// one after `head.tail` any; no entry is from after `head.tail`.
-    head: Head,
-    /// When the commit `head.tail` was recorded: another time says that this is another past.
-    tail_recorded: Option<i64>,
-    /// States in the tail after `head.folded`.
-    states: usize,
-    /// About how many accounts have one of them.
-    unfolded: usize,
-    sweep: Option<Sweep>,
-    /// All rows of the tail up to `head.folded` are removed.
-    clean: bool,
-    /// How many of them are due to be removed.
-    garbage: i64,
-    /// How many more commits look all ids up.
-    wary: u32,
-    outflows: Outflows,
-}
-
-/// What a commit folds on the way.
-#[derive(Debug, Default)]
-pub(crate) struct Slice {
-    states: Vec<(AccountId, Standing)>,
-    marks: Vec<Mark>,
-    /// Which sweep it is of.
-    upto: i64,
-    end: usize,
-    /// All up to `upto` is then folded.
-    is_last: bool,
-    garbage: i64,
-}
-
 /// All accounts that a transaction of the ledger's own needs, which keeps everybody else out.
 #[derive(Debug)]
 pub(crate) struct Alone {
@@ -157,14 +94,13 @@ pub(crate) struct TailView(Option<HashMap<AccountId, Standing>>);
 /// Shared by all clones of a ledger.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resident {
-    inner: Arc<Mutex<Inner>>,
+    memory: Arc<Mutex<Memory>>,
     legs_read: Arc<AtomicU64>,
 }
 
 impl Resident {
     pub(crate) fn new(options: TailOptions) -> Self {
-        let inner = Inner { options, ..Inner::default() };
-        Self { inner: Arc::new(Mutex::new(inner)), ..Self::default() }
+        Self { memory: Arc::new(Mutex::new(Memory::new(options))), ..Self::default() }
     }
 
     pub(crate) fn options(&self) -> TailOptions {
@@ -173,16 +109,16 @@ impl Resident {
 
     /// How the next commit treats its ids.
     pub(crate) fn ids(&self) -> Ids {
-        let mut inner = self.lock();
-        let ids = if inner.wary == 0 { Ids::New } else { Ids::LookUp };
-        inner.wary = inner.wary.saturating_sub(1);
+        let mut memory = self.lock();
+        let ids = if memory.wary == 0 { Ids::New } else { Ids::LookUp };
+        memory.wary = memory.wary.saturating_sub(1);
         ids
     }
 
     /// An id that a commit took for new was stored already.
     pub(crate) fn met_known_id(&self) {
-        let mut inner = self.lock();
-        inner.wary = inner.options.wary;
+        let mut memory = self.lock();
+        memory.wary = memory.options.wary;
     }
 
     /// Asks the outflows that are in memory, or adds to them.
@@ -199,8 +135,8 @@ impl Resident {
         self.legs_read.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The accounts, for a transaction of the ledger's own that has written nothing, and that has
@@ -215,11 +151,11 @@ impl Resident {
         let mut loaded = Vec::new();
         if !missing.is_empty() {
             let rows = repo::load_accounts(tx, &missing).await?;
-            let inner = self.lock();
+            let memory = self.lock();
             for (id, terms, standing) in rows {
                 let standing =
-                    inner.entries.get(&id).map_or(standing, |e| e.standing.newer(standing));
-                let terms = inner.terms.get(&terms).cloned().unwrap_or_else(|| Arc::new(terms));
+                    memory.entries.get(&id).map_or(standing, |e| e.standing.newer(standing));
+                let terms = memory.terms.get(&terms).cloned().unwrap_or_else(|| Arc::new(terms));
                 accounts.push(AccountState::new(id, Arc::clone(&terms), standing));
                 loaded.push((id, terms, standing));
             }
@@ -288,15 +224,15 @@ impl Resident {
     async fn head(&self, tx: &mut Tx) -> Result<Head, LedgerError> {
         let known = self.lock().head.tail;
         let (head, recorded) = repo::head(tx, known).await?;
-        let mut inner = self.lock();
-        if known == 0 || inner.head.tail != known {
+        let mut memory = self.lock();
+        if known == 0 || memory.head.tail != known {
             return Ok(head);
         }
-        match (inner.tail_recorded, recorded) {
-            (None, Some(_)) => inner.tail_recorded = recorded,
-            (Some(known), Some(recorded)) if known != recorded => inner.forget(),
+        match (memory.tail_recorded, recorded) {
+            (None, Some(_)) => memory.tail_recorded = recorded,
+            (Some(known), Some(recorded)) if known != recorded => memory.forget(),
             // No later commit can be seen without it.
-            (_, None) if head.commits > known => inner.forget(),
+            (_, None) if head.commits > known => memory.forget(),
             _ => {}
         }
         Ok(head)
@@ -311,12 +247,12 @@ impl Resident {
                 return Ok(());
             }
             let page = repo::tail_after(tx, known.max(head.folded), TAIL_PAGE).await?;
-            let mut inner = self.lock();
+            let mut memory = self.lock();
             if page.is_empty() {
                 return Ok(());
             }
-            if inner.head.tail == known {
-                page.iter().for_each(|row| inner.add(row));
+            if memory.head.tail == known {
+                page.iter().for_each(|row| memory.add(row));
             }
         }
     }
@@ -335,12 +271,12 @@ impl Resident {
         if terms > 0 && !is_all {
             touched.extend(repo::terms_after(tx, known.terms).await?);
         }
-        let mut inner = self.lock();
+        let mut memory = self.lock();
         if is_all {
-            inner.entries.values_mut().for_each(|entry| entry.terms = None);
+            memory.entries.values_mut().for_each(|entry| entry.terms = None);
         }
         for id in touched {
-            if let Some(entry) = inner.entries.get_mut(&id) {
+            if let Some(entry) = memory.entries.get_mut(&id) {
                 entry.terms = None;
             }
         }
@@ -371,11 +307,11 @@ impl Resident {
 
     /// All that is left of a sweep, which begins when there is none.
     pub(crate) fn whole_slice(&self) -> Slice {
-        let mut inner = self.lock();
-        if inner.sweep.is_none() {
-            inner.begin_sweep();
+        let mut memory = self.lock();
+        if memory.sweep.is_none() {
+            memory.begin_sweep();
         }
-        let mut slice = inner.slice(usize::MAX);
+        let mut slice = memory.slice(usize::MAX);
         slice.garbage = i64::MAX;
         slice
     }
@@ -384,19 +320,19 @@ impl Resident {
     /// reader was faster and has seen what came after it, all is left to be read again.
     pub(crate) fn committed(&self, written: &Written) {
         let Written { before, loaded, row, .. } = written;
-        let mut inner = self.lock();
-        if inner.head.tail == before.tail && row.commit > before.tail {
+        let mut memory = self.lock();
+        if memory.head.tail == before.tail && row.commit > before.tail {
             for (id, terms, standing) in loaded {
-                inner.keep(*id, terms, *standing);
+                memory.keep(*id, terms, *standing);
             }
-            inner.add(row);
-            inner.head.commits = row.commit;
-            inner.head.terms = before.terms;
+            memory.add(row);
+            memory.head.commits = row.commit;
+            memory.head.terms = before.terms;
         }
-        inner.folded(&written.slice);
-        inner.clean |= written.clean;
-        if inner.is_fold_worthwhile() {
-            inner.begin_sweep();
+        memory.folded(&written.slice);
+        memory.clean |= written.clean;
+        if memory.is_fold_worthwhile() {
+            memory.begin_sweep();
         }
     }
 
@@ -432,192 +368,6 @@ pub(crate) async fn fold(tx: &mut Tx, slice: &Slice) -> Result<bool, LedgerError
         return Ok(false);
     }
     Ok(repo::remove_folded(tx, slice.garbage).await? < slice.garbage.unsigned_abs())
-}
-
-impl Inner {
-    fn forget(&mut self) {
-        *self = Self { options: self.options, wary: self.wary, ..Self::default() };
-    }
-
-    /// Forgets everything when the database has less than is here, which was durable once. For who keeps
-    /// batches out: `head` is then the newest.
-    fn forget_if_ahead_of(&mut self, head: Head) {
-        let known = self.head;
-        let is_ahead = known.commits > head.commits
-            || known.tail > head.tail
-            || known.folded > head.folded
-            || known.terms > head.terms;
-        if is_ahead {
-            self.forget();
-        }
-    }
-
-    /// The accounts that are here, and those that must be read.
-    fn accounts(&self, ids: &[AccountId]) -> (Vec<AccountState>, Vec<AccountId>) {
-        let mut ids = ids.to_vec();
-        ids.sort_unstable();
-        ids.dedup();
-        let (mut found, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
-        let state = |id, entry: &Entry| {
-            Some(AccountState::new(id, Arc::clone(entry.terms.as_ref()?), entry.standing))
-        };
-        for ids in ids.chunks(AT_ONCE) {
-            let entries: Vec<_> = ids.iter().map(|id| self.entries.get(id)).collect();
-            for (id, entry) in ids.iter().zip(entries) {
-                match entry.and_then(|entry| state(*id, entry)) {
-                    Some(state) => found.push(state),
-                    None => missing.push(*id),
-                }
-            }
-        }
-        (found, missing)
-    }
-
-    fn keep(&mut self, id: AccountId, terms: &Arc<Terms>, standing: Standing) {
-        let terms = self.shared(terms);
-        let entry = self.entries.entry(id).or_insert(Entry { standing, terms: None });
-        entry.standing = entry.standing.newer(standing);
-        entry.terms = Some(terms);
-    }
-
-    fn shared(&mut self, terms: &Arc<Terms>) -> Arc<Terms> {
-        if let Some(shared) = self.terms.get(terms) {
-            return Arc::clone(shared);
-        }
-        self.terms.insert(Arc::clone(terms));
-        Arc::clone(terms)
-    }
-
-    /// The accounts as a reader sees them for whom `head` is the newest; `None` when one has changed
-    /// since.
-    fn as_of(&self, head: Head, ids: &[AccountId]) -> Option<HashMap<AccountId, Standing>> {
-        if self.head.folded > head.folded || self.head.tail < head.tail {
-            return None;
-        }
-        let mut found = HashMap::with_capacity(ids.len());
-        for id in ids {
-            let Some(entry) = self.entries.get(id) else { continue };
-            if entry.standing.commit > head.tail {
-                return None;
-            }
-            found.insert(*id, entry.standing);
-        }
-        Some(found)
-    }
-
-    /// Adds a row of the tail: the one after `head.tail`.
-    fn add(&mut self, row: &TailRow) {
-        let folded = self.head.folded;
-        for states in row.states.chunks(AT_ONCE) {
-            let is_unfolded = |(id, _): &&(AccountId, Standing)| {
-                self.entries.get(id).is_some_and(|entry| entry.standing.commit > folded)
-            };
-            let unfolded = states.iter().filter(is_unfolded).count();
-            self.unfolded = self.unfolded.saturating_add(states.len()).saturating_sub(unfolded);
-            for (id, standing) in states {
-                let entry = self.entries.entry(*id);
-                let entry = entry.or_insert(Entry { standing: *standing, terms: None });
-                entry.standing = entry.standing.newer(*standing);
-            }
-        }
-        self.marks.extend(&row.marks);
-        self.states = self.states.saturating_add(row.states.len());
-        self.head.tail = row.commit;
-        self.tail_recorded = Some(row.recorded_at);
-    }
-
-    const fn is_fold_worthwhile(&self) -> bool {
-        let TailOptions { fold_from, fold_ratio, accounts, .. } = self.options;
-        let often =
-            self.states >= fold_from && self.states >= self.unfolded.saturating_mul(fold_ratio);
-        self.sweep.is_none() && (often || self.unfolded > accounts)
-    }
-
-    fn begin_sweep(&mut self) {
-        let folded = self.head.folded;
-        let is_unfolded =
-            |(id, entry): (&AccountId, &Entry)| (entry.standing.commit > folded).then_some(*id);
-        let mut accounts: Vec<AccountId> = self.entries.iter().filter_map(is_unfolded).collect();
-        accounts.sort_unstable();
-        self.sweep = Some(Sweep { accounts, next: 0, upto: self.head.tail, states: self.states });
-    }
-
-    /// As much of the sweep as ends it before as many states again as it has to fold have come.
-    fn slice(&mut self, states: usize) -> Slice {
-        let garbage = self.garbage(states);
-        let Some(sweep) = &self.sweep else { return Slice { garbage, ..Slice::default() } };
-        let share = states.saturating_mul(sweep.accounts.len()).saturating_mul(2);
-        let length = share.checked_div(sweep.states).unwrap_or(usize::MAX).max(self.options.slice);
-        let end = sweep.next.saturating_add(length).min(sweep.accounts.len());
-        let accounts = sweep.accounts.get(sweep.next..end).unwrap_or_default();
-        let mut states = Vec::with_capacity(accounts.len());
-        for ids in accounts.chunks(AT_ONCE) {
-            let entries: Vec<_> = ids.iter().map(|id| self.entries.get(id)).collect();
-            let standing = |(id, entry): (&AccountId, Option<&Entry>)| Some((*id, entry?.standing));
-            states.extend(ids.iter().zip(entries).filter_map(standing));
-        }
-        let marks = accounts.first().zip(accounts.last()).map(|(first, last)| {
-            self.marks.range((*first, i64::MIN)..=(*last, i64::MAX)).copied().collect()
-        });
-        Slice {
-            states,
-            marks: marks.unwrap_or_default(),
-            upto: sweep.upto,
-            end,
-            is_last: end == sweep.accounts.len(),
-            garbage,
-        }
-    }
-
-    /// How many rows of the tail to remove with a commit that has so many states.
-    fn garbage(&mut self, states: usize) -> i64 {
-        if self.clean {
-            return 0;
-        }
-        self.garbage = self.garbage.saturating_add(GARBAGE_ROWS);
-        if states < LARGE_ROW && self.garbage < GARBAGE_ROWS_MAX {
-            return 0;
-        }
-        std::mem::take(&mut self.garbage)
-    }
-
-    fn folded(&mut self, slice: &Slice) {
-        let Some(sweep) = self.sweep.as_mut().filter(|sweep| sweep.upto == slice.upto) else {
-            return;
-        };
-        sweep.next = sweep.next.max(slice.end);
-        for mark in &slice.marks {
-            self.marks.remove(mark);
-        }
-        if slice.is_last {
-            let states = self.states.saturating_sub(sweep.states);
-            self.set_folded(slice.upto, states);
-        }
-    }
-
-    fn folded_by_another(&mut self, upto: i64) {
-        if upto > self.head.folded {
-            self.set_folded(upto, 0);
-        }
-    }
-
-    fn set_folded(&mut self, upto: i64, states: usize) {
-        self.sweep = None;
-        self.clean = false;
-        self.head.folded = upto;
-        if self.head.tail < upto {
-            self.head.tail = upto;
-            self.tail_recorded = None;
-        }
-        self.states = states;
-        self.marks.retain(|(_, seq)| seq >> repo::SEQ_BITS > upto);
-        if self.entries.len() > self.options.accounts {
-            self.entries.retain(|_, entry| entry.standing.commit > upto);
-            self.terms.retain(|terms| Arc::strong_count(terms) > 1);
-        }
-        let unfolded = self.entries.values().filter(|entry| entry.standing.commit > upto);
-        self.unfolded = unfolded.count();
-    }
 }
 
 #[cfg(test)]
