@@ -240,12 +240,14 @@ pub(crate) async fn set_limit(
     id: AccountId,
     limit: &VelocityLimit,
 ) -> Result<(), LedgerError> {
+    // The account first, as whoever removes a limit does: in another order each could wait for the other.
+    change_flags(tx, id, LIMITED, 0).await?;
     let sql = "INSERT INTO ledger_limits (account, window_secs, count_max, sum_max)
          VALUES ($1, $2, $3, $4) ON CONFLICT (account, window_secs)
          DO UPDATE SET count_max = excluded.count_max, sum_max = excluded.sum_max";
     let sum = limit.sum_max.map(bytes::encode);
     tx.execute(sql, args![id.get(), limit.window_secs, limit.count_max, sum]).await?;
-    change_flags(tx, id, LIMITED, 0).await.map(drop)
+    Ok(())
 }
 
 /// Removes the limit for this window; the account of the last one is no longer limited.

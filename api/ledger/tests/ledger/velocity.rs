@@ -15,6 +15,7 @@ on_both_engines! {
     a_long_window_costs_the_legs_since_the_last_posting
     the_last_limit_removed_leaves_no_limited_account
     a_limit_set_while_the_last_is_removed_holds
+    who_sets_a_limit_and_who_removes_it_do_not_wait_for_each_other
 }
 
 async fn limit(f: &Fixture, account: AccountId, limit: VelocityLimit) {
@@ -220,5 +221,27 @@ async fn a_limit_set_while_the_last_is_removed_holds(engine: Engine) {
     assert!(!removing.is_finished(), "it waits for the account");
     tx.commit().await.unwrap();
     removing.await.unwrap();
+    assert_eq!(f.post(&f.transfer(2, ann, bank, 1)).await, Err(Refusal::VelocityExceeded));
+}
+
+async fn who_sets_a_limit_and_who_removes_it_do_not_wait_for_each_other(engine: Engine) {
+    let f = Arc::new(Fixture::new(engine).await);
+    let (bank, ann) = (f.bank().await, f.customer("ann").await);
+    f.post(&f.transfer(1, bank, ann, 100)).await.unwrap();
+    let loose = VelocityLimit { window_secs: 60, count_max: Some(9), sum_max: None };
+    limit(&f, ann, loose).await;
+    let mut tx = f.begin().await;
+    assert!(f.ledger.set_frozen(&mut tx, ann, true).await.unwrap());
+    let setting = tokio::spawn({
+        let f = Arc::clone(&f);
+        async move { limit(&f, ann, VelocityLimit { count_max: Some(0), ..loose }).await }
+    });
+    // Long enough for the other to come as far as it can: it must not have the limit already.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!setting.is_finished(), "it waits for the account");
+    f.ledger.remove_limit(&mut tx, ann, 60).await.unwrap();
+    assert!(f.ledger.set_frozen(&mut tx, ann, false).await.unwrap());
+    tx.commit().await.unwrap();
+    setting.await.unwrap();
     assert_eq!(f.post(&f.transfer(2, ann, bank, 1)).await, Err(Refusal::VelocityExceeded));
 }
