@@ -89,36 +89,46 @@ impl Load {
         report["preload_cpu_us"] = json!(cpu_us);
     }
 
-    /// How long a balance and a statement page of 50 lines take, each of an account by chance; once every
-    /// connection has prepared its statements, which the first reads see to.
+    /// How long a balance and a statement page of 50 lines take, each of an account by chance, and how long when
+    /// the same are read again: then they come from memory. Every connection has prepared its statements before,
+    /// which the first reads see to.
     pub(crate) async fn read_latencies(&self, report: &mut Value) -> anyhow::Result<()> {
-        let (mut balances, mut pages) = (Vec::new(), Vec::new());
-        for number in 0..FIRST_READS + READS {
-            let account = rand::rng().random_range(self.first + 1..self.first + self.accounts);
-            let account = AccountId::new(account);
-            let mut tx = self.ledger.db().read().await?;
-            let start = Instant::now();
-            self.ledger.balance(&mut tx, account, AsOf::Now).await?;
-            let balance = start.elapsed();
-            let start = Instant::now();
-            let page = StatementPage { after: 0, limit: 50 };
-            self.ledger.statement(&mut tx, account, page).await?;
-            let page = start.elapsed();
-            tx.rollback().await?;
-            if number >= FIRST_READS {
+        let mut rng = rand::rng();
+        let mut account =
+            || AccountId::new(rng.random_range(self.first + 1..self.first + self.accounts));
+        for _ in 0..FIRST_READS {
+            self.read(account()).await?;
+        }
+        let accounts: Vec<AccountId> = (0..READS).map(|_| account()).collect();
+        for again in ["", "_again"] {
+            let (mut balances, mut pages) = (Vec::new(), Vec::new());
+            for account in &accounts {
+                let (balance, page) = self.read(*account).await?;
                 balances.push(balance.as_micros());
                 pages.push(page.as_micros());
             }
-        }
-        for (name, mut micros) in [("balance", balances), ("statement", pages)] {
-            report[format!("{name}_p50_us")] = json!(percentile(&mut micros, 50));
-            report[format!("{name}_p99_us")] = json!(percentile(&mut micros, 99));
+            for (name, micros) in [("balance", &mut balances), ("statement", &mut pages)] {
+                report[format!("{name}{again}_p50_us")] = json!(percentile(micros, 50));
+                report[format!("{name}{again}_p99_us")] = json!(percentile(micros, 99));
+            }
         }
         let mut tx = self.ledger.db().read().await?;
         let sql = "SELECT COUNT(*) FROM ledger_transfers";
         let (count,): (i64,) = tx.fetch_one(sql, args![]).await?;
         report["transfers"] = json!(count);
         Ok(())
+    }
+
+    async fn read(&self, account: AccountId) -> anyhow::Result<(Duration, Duration)> {
+        let mut tx = self.ledger.db().read().await?;
+        let start = Instant::now();
+        self.ledger.balance(&mut tx, account, AsOf::Now).await?;
+        let balance = start.elapsed();
+        let start = Instant::now();
+        self.ledger.statement(&mut tx, account, StatementPage { after: 0, limit: 50 }).await?;
+        let page = start.elapsed();
+        tx.rollback().await?;
+        Ok((balance, page))
     }
 }
 
