@@ -99,6 +99,17 @@ impl Memory {
         }
     }
 
+    /// What is here of the accounts, in their order; of [`AT_ONCE`] before the first of them is used.
+    fn look_up<'a>(
+        &'a self,
+        ids: &'a [AccountId],
+    ) -> impl Iterator<Item = (AccountId, Option<&'a Entry>)> {
+        ids.chunks(AT_ONCE).flat_map(|ids| {
+            let entries: Vec<_> = ids.iter().map(|id| self.entries.get(id)).collect();
+            ids.iter().copied().zip(entries)
+        })
+    }
+
     /// The accounts that are here, and those that must be read.
     pub(super) fn accounts(&self, ids: &[AccountId]) -> (Vec<AccountState>, Vec<AccountId>) {
         let mut ids = ids.to_vec();
@@ -108,13 +119,10 @@ impl Memory {
         let state = |id, entry: &Entry| {
             Some(AccountState::new(id, Arc::clone(entry.terms.as_ref()?), entry.standing))
         };
-        for ids in ids.chunks(AT_ONCE) {
-            let entries: Vec<_> = ids.iter().map(|id| self.entries.get(id)).collect();
-            for (id, entry) in ids.iter().zip(entries) {
-                match entry.and_then(|entry| state(*id, entry)) {
-                    Some(state) => found.push(state),
-                    None => missing.push(*id),
-                }
+        for (id, entry) in self.look_up(&ids) {
+            match entry.and_then(|entry| state(id, entry)) {
+                Some(state) => found.push(state),
+                None => missing.push(id),
             }
         }
         (found, missing)
@@ -201,17 +209,12 @@ impl Memory {
         let length = share.checked_div(sweep.states).unwrap_or(usize::MAX).max(self.options.slice);
         let end = sweep.next.saturating_add(length).min(sweep.accounts.len());
         let accounts = sweep.accounts.get(sweep.next..end).unwrap_or_default();
-        let mut states = Vec::with_capacity(accounts.len());
-        for ids in accounts.chunks(AT_ONCE) {
-            let entries: Vec<_> = ids.iter().map(|id| self.entries.get(id)).collect();
-            let standing = |(id, entry): (&AccountId, Option<&Entry>)| Some((*id, entry?.standing));
-            states.extend(ids.iter().zip(entries).filter_map(standing));
-        }
+        let standing = |(id, entry): (AccountId, Option<&Entry>)| Some((id, entry?.standing));
         let marks = accounts.first().zip(accounts.last()).map(|(first, last)| {
             self.marks.range((*first, i64::MIN)..=(*last, i64::MAX)).copied().collect()
         });
         Slice {
-            states,
+            states: self.look_up(accounts).filter_map(standing).collect(),
             marks: marks.unwrap_or_default(),
             upto: sweep.upto,
             end,
